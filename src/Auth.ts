@@ -1,0 +1,77 @@
+/**
+ * The wiring: one provider in, a signed-in client out.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Misconfigured } from "./AuthError.js"
+import * as AuthHttpClient from "./AuthHttpClient.js"
+import * as AuthProvider from "./AuthProvider.js"
+import type { Credentials } from "./Credentials.js"
+import * as Renewal from "./Renewal.js"
+import * as Session from "./Session.js"
+import * as TokenStore from "./TokenStore.js"
+
+/**
+ * What one layer provides.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHttpClient
+
+/**
+ * How a session behaves, and who renews it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Omit<Session.Options, "onChange"> {
+  /**
+   * `"background"` renews before anyone has to wait, with a fiber that lives as long as the layer. `"on-use"` starts no
+   * fiber, so that nothing keeps the process alive: a stale token is renewed when it is used. Default: `"background"`.
+   */
+  readonly renewal?: "background" | "on-use" | undefined
+}
+
+/**
+ * Builds session, renewal and authorized client in one scoped layer.
+ *
+ * Each call makes a session of its own, also when it is called twice with the same provider. An application of several
+ * APIs wraps each in a service of its own, since all provide the same tags.
+ *
+ * Token sets are kept in memory, each session's in a store of its own.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <E, R>(
+  provider: Effect.Effect<AuthProvider.Service, E, R>,
+  options: Options = {}
+): Layer.Layer<Services, E | Misconfigured, Exclude<R, Scope.Scope> | Credentials | HttpClient.HttpClient> =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      const { renewal: mode = "background", ...sessionOptions } = options
+      if (mode !== "background" && mode !== "on-use") {
+        return yield* new Misconfigured({ field: "renewal", problem: 'must be "background" or "on-use"' })
+      }
+      const protocol = yield* provider
+      const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
+      const session = yield* Session.make({ ...sessionOptions, onChange: renewal.watch }).pipe(
+        Effect.provideService(AuthProvider.AuthProvider, protocol),
+        Effect.provideServiceEffect(TokenStore.TokenStore, TokenStore.makeMemory)
+      )
+      const client = yield* AuthHttpClient.make.pipe(
+        Effect.provideService(AuthProvider.AuthProvider, protocol),
+        Effect.provideService(Session.Session, session)
+      )
+      return Context.make(Session.Session, session).pipe(
+        Context.add(Renewal.Renewal, renewal),
+        Context.add(AuthHttpClient.AuthHttpClient, client)
+      )
+    })
+  )

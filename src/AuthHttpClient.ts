@@ -1,0 +1,126 @@
+/**
+ * The `HttpClient` that authorizes: each request carries a valid token, to the provider's own origins only, and is sent
+ * once more with a new one when the API rejects it.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import { type AuthError, UntrustedOrigin } from "./AuthError.js"
+import { AuthProvider, type Service as Provider } from "./AuthProvider.js"
+import * as Answer from "./internal/answer.js"
+import { Session } from "./Session.js"
+import type { AccessToken } from "./Token.js"
+
+/**
+ * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`.
+ *
+ * - A relative URL is taken below the provider's base URL: `/orders` and `orders` are the same.
+ * - The token replaces one that the caller may have put on the request.
+ * - Redirects are answers, as no token may follow one to another origin. `HttpClient.followRedirects` belongs over this
+ *   client, where each hop is checked; beneath it, the token would leak and nobody could see it.
+ * - `HttpClient.withScope` belongs on the bare client beneath: over this one it cannot reach the request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Service = HttpClient.HttpClient.With<HttpClientError.HttpClientError | AuthError>
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class AuthHttpClient extends Context.Tag("effect-auth/AuthHttpClient")<AuthHttpClient, Service>() {}
+
+/**
+ * Makes the authorized client of the session, provider and bare client at hand.
+ *
+ * There is no constant layer of it: two APIs under one would share one client. `Auth.layer` makes one for each.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, Session | AuthProvider | HttpClient.HttpClient> = Effect.gen(
+  function* () {
+    const session = yield* Session
+    const provider = yield* AuthProvider
+    const bare = yield* HttpClient.HttpClient
+
+    const attempt = (request: HttpClientRequest.HttpClientRequest, token: AccessToken) =>
+      Answer.send(bare, provider.authorize(request, token), provider.redactedHeaders).pipe(
+        Effect.mapBoth({
+          onFailure: (error) => Answer.blame(error, request),
+          onSuccess: (response) => new Answer.Answer(request, response)
+        })
+      )
+
+    const rejected = ({ headers, status }: HttpClientResponse.HttpClientResponse) => provider.rejects(status, headers)
+
+    /** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
+    const retry = Effect.fnUntraced(function* (
+      request: HttpClientRequest.HttpClientRequest,
+      answer: HttpClientResponse.HttpClientResponse,
+      token: AccessToken
+    ) {
+      if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
+      const next = yield* Effect.tapError(session.reject(token), () => Answer.release(answer))
+      if (Equal.equals(next, token)) return answer
+      yield* Answer.release(answer)
+      const second = yield* attempt(request, next)
+      if (rejected(second)) yield* Effect.ignore(session.reject(next, { retried: true }))
+      return second
+    })
+
+    const authorized = (request: HttpClientRequest.HttpClientRequest) =>
+      Effect.flatMap(session.accessToken, (token) =>
+        Effect.flatMap(attempt(request, token), (answer) =>
+          rejected(answer) ? retry(request, answer, token) : Effect.succeed(answer)
+        )
+      )
+
+    // The check comes last: what is laid over this client may still change the request, but nothing after the check can.
+    return HttpClient.makeWith<AuthError, never, HttpClientError.HttpClientError | AuthError, never>(
+      Effect.flatMap((request) => Effect.flatMap(resolve(provider, request), authorized)),
+      Effect.succeed
+    )
+  }
+)
+
+/** The request with an absolute URL of the provider's own, or the error that says whose it is (law 23). */
+const resolve = (
+  provider: Provider,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<HttpClientRequest.HttpClientRequest, UntrustedOrigin> => {
+  const path = request.url.replace(/^\/(?![/\\])/, "")
+  if (!URL.canParse(path, provider.baseUrl)) return untrusted(provider, "an unreadable URL")
+  const url = new URL(path, provider.baseUrl)
+  return provider.origins.includes(url.origin)
+    ? Effect.succeed(HttpClientRequest.modify(request, { url: url.href }))
+    : untrusted(provider, url.origin)
+}
+
+const untrusted = (provider: Provider, origin: string) =>
+  new UntrustedOrigin({ provider: provider.name, origin, trusted: provider.origins })
+
+/** Whether a body is still there after it was sent: a stream is not. */
+const isRepeatable = ({ body }: HttpClientRequest.HttpClientRequest): boolean => {
+  switch (body._tag) {
+    case "Stream":
+      return false
+    case "Raw":
+      return (
+        typeof body.body === "string" ||
+        body.body instanceof ArrayBuffer ||
+        ArrayBuffer.isView(body.body) ||
+        body.body instanceof URLSearchParams ||
+        body.body instanceof Blob
+      )
+    default:
+      return true
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * What a flight does next, as a pure function: state × event × now → command × state. `Session` carries the commands out
+ * and feeds back what became of them.
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import * as AuthError from "./AuthError.js"
+import type { UserPassword } from "./Credentials.js"
+import { blocked, inDoubt, refusedLogin, refusedRefresh, same, withoutAccessToken } from "./internal/failure.js"
+import * as Held from "./internal/held.js"
+import {
+  type Flight,
+  type Landing,
+  type Now,
+  permanent,
+  type Rules,
+  type State,
+  withinReuseWindow
+} from "./SessionState.js"
+import * as Token from "./Token.js"
+import type * as TokenStore from "./TokenStore.js"
+
+/** What is to be done next. `Land` ends the flight. */
+export type Command =
+  | { readonly _tag: "Load" }
+  | { readonly _tag: "ReadCredentials" }
+  | { readonly _tag: "Refresh"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "Login"; readonly credentials: Option.Option<UserPassword> }
+  | { readonly _tag: "Save"; readonly held: Held.Held }
+  | { readonly _tag: "Revoke"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "Land"; readonly result: Landed }
+
+/** What the callers of a flight are told. */
+export type Landed =
+  | { readonly _tag: "Token"; readonly token: Token.AccessToken }
+  | { readonly _tag: "AskAgain" }
+  | { readonly _tag: "Failure"; readonly failure: AuthError.AuthError }
+
+/** What became of a command. */
+export type Event =
+  | { readonly _tag: "Started" }
+  | { readonly _tag: "Loaded"; readonly record: Option.Option<TokenStore.Record> }
+  | { readonly _tag: "LoadFailed"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "CredentialsRead"; readonly credentials: Option.Option<UserPassword>; readonly enough: boolean }
+  | { readonly _tag: "CredentialsFailed"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "Refreshed"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "RefreshFailed"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "LoggedIn"; readonly tokens: Token.TokenSet }
+  | {
+      readonly _tag: "LoginFailed"
+      readonly failure: AuthError.AuthError
+      readonly credentials: Option.Option<UserPassword>
+    }
+  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: "saved" | "older" | "failed" }
+  | { readonly _tag: "Revoked" }
+
+type Step = readonly [Command, State]
+
+const land = (state: State, result: Landed): Step => [
+  { _tag: "Land", result },
+  { ...state, flight: undefined }
+]
+const fail = (state: State, failure: AuthError.AuthError, now: Now): Step =>
+  land(blocked(state, failure, now), { _tag: "Failure", failure })
+const askAgain: Landed = { _tag: "AskAgain" }
+const readCredentials: Command = { _tag: "ReadCredentials" }
+
+/** One step of the flight that lands on `landing`. */
+export const step = (rules: Rules, state: State, landing: Landing, event: Event, now: Now): Step => {
+  const flight = state.flight
+  if (flight === undefined || flight.landing !== landing) return superseded(state, event)
+  switch (event._tag) {
+    case "Started":
+      return state.loaded ? choose(rules, state, flight, now) : [{ _tag: "Load" }, state]
+    case "Loaded":
+      return loaded(rules, { ...state, loaded: true }, flight, event.record, now)
+    case "LoadFailed":
+      if (flight.pending !== undefined) return publish(state, flight.pending, false, now)
+      return flight.because === undefined ? fail(state, event.failure, now) : [readCredentials, state]
+    case "CredentialsRead":
+      return credentialsRead(rules, state, flight, event, now)
+    case "Refreshed":
+      return refreshed(rules, state, flight, event.tokens, now)
+    case "LoggedIn":
+      return Option.isNone(event.tokens.accessToken)
+        ? fail(state, withoutAccessToken(rules), now)
+        : obtained({ ...state, refused: undefined }, flight, event.tokens, now)
+    case "RefreshFailed":
+      return event.failure._tag === "InvalidRefreshToken"
+        ? [{ _tag: "Load" }, refusedRefresh(state, flight, event.failure)]
+        : fail(inDoubt(rules, state, event.failure, now), event.failure, now)
+    case "CredentialsFailed":
+      return fail(state, event.failure, now)
+    case "LoginFailed":
+      return fail(refusedLogin(state, event, now), event.failure, now)
+    case "Saved":
+      if (event.result === "older" && flight.conflict !== true) {
+        return [{ _tag: "Load" }, { ...state, flight: { ...flight, conflict: true } }]
+      }
+      return publish(state, flight.pending ?? { held: event.held }, event.result === "saved", now)
+    case "Revoked":
+      return land(state, askAgain)
+  }
+}
+
+/** A flight in whose place another or a log out came only cleans up: its late answer is revoked, never seen (law 30). */
+const superseded = (state: State, event: Event): Step => {
+  switch (event._tag) {
+    case "Refreshed":
+    case "LoggedIn":
+      return [{ _tag: "Revoke", tokens: event.tokens }, state]
+    case "Saved":
+      return [{ _tag: "Revoke", tokens: event.held.tokens }, state]
+    default:
+      return [{ _tag: "Land", result: askAgain }, state]
+  }
+}
+
+/** The way to another token that is left (laws 13, 15 and 17). */
+const choose = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
+  if (flight.adopting !== undefined) return obtained(state, flight, flight.adopting, now)
+  const { held } = state
+  if (flight.task === "login" || held === undefined || held.refresh._tag === "Dead") return [readCredentials, state]
+  if (Option.isNone(held.tokens.refreshToken) || Held.refreshEnded(held, now)) return [readCredentials, state]
+  if (held.refresh._tag === "Doubtful" && !withinReuseWindow(rules, held.refresh, now)) return [readCredentials, state]
+  return [{ _tag: "Refresh", tokens: held.tokens }, state]
+}
+
+/** Laws 14 and 20: a newer generation that somebody else obtained is taken over instead of asking the server. */
+const loaded = (
+  rules: Rules,
+  state: State,
+  flight: Flight,
+  found: Option.Option<TokenStore.Record>,
+  now: Now
+): Step => {
+  const newer = Option.getOrUndefined(
+    Option.filter(found, ({ generation }) =>
+      flight.conflict === true ? generation >= state.generation : generation > state.generation
+    )
+  )
+  if (newer !== undefined && flight.task === "renew") {
+    const { generation, tokens } = newer
+    if (Option.isNone(tokens)) {
+      const failure = new AuthError.SignedOut({ provider: rules.provider.name })
+      const out: State = { ...state, generation, held: undefined, saved: true, block: permanent(failure) }
+      return land(out, { _tag: "Failure", failure })
+    }
+    const held = Held.fromRecord(newer, tokens.value, now)
+    const next: State = { ...state, generation, held, saved: true, block: undefined }
+    if (Held.phase(held, rules.leeway, now) === "fresh") return land(next, seen(held))
+    return choose(rules, { ...next, flight: { ...flight, pending: undefined, because: undefined } }, flight, now)
+  }
+  // What was asked for by name counts as newer than whatever the store keeps.
+  const next: State = newer === undefined ? state : { ...state, generation: newer.generation }
+  if (flight.pending !== undefined) return obtained(next, flight, flight.pending.held.tokens, now)
+  return flight.because === undefined ? choose(rules, next, flight, now) : [readCredentials, next]
+}
+
+const credentialsRead = (
+  rules: Rules,
+  state: State,
+  flight: Flight,
+  event: Event & { readonly _tag: "CredentialsRead" },
+  now: Now
+): Step => {
+  if (!event.enough) {
+    if (flight.task !== "login") return deadEnd(rules, state, flight, now)
+    const problem = "there is nothing to log in with; provide credentials, or adopt tokens"
+    return land(state, { _tag: "Failure", failure: new AuthError.Misconfigured({ field: "credentials", problem }) })
+  }
+  // Law 16: accounts get locked.
+  const { refused } = state
+  if (refused !== undefined && now.nanos < refused.until && same(event.credentials, refused.credentials)) {
+    return fail(state, refused.failure, now)
+  }
+  return [
+    { _tag: "Login", credentials: event.credentials },
+    flight.task === "login" ? { ...state, held: undefined } : state
+  ]
+}
+
+/** There is nothing to log in with. A refresh token in doubt is presented once more (law 13); otherwise this is the end. */
+const deadEnd = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
+  const { held } = state
+  const provider = rules.provider.name
+  if (held === undefined) return fail(state, new AuthError.SignedOut({ provider }), now)
+  if (held.refresh._tag === "Dead") return fail(state, flight.because ?? held.refresh.failure, now)
+  const ended = Held.refreshEnded(held, now)
+  if (held.refresh._tag === "Doubtful" && !ended) {
+    return held.refresh.again
+      ? fail(state, new AuthError.InvalidRefreshToken({ provider, reason: "invalid" }), now)
+      : [{ _tag: "Refresh", tokens: held.tokens }, state]
+  }
+  return fail(state, new AuthError.TokenExpired({ provider, token: ended ? "refresh" : "access" }), now)
+}
+
+const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
+  const { held } = state
+  if (held === undefined || Option.isSome(tokens.accessToken)) return obtained(state, flight, tokens, now)
+  // Law 22: the access token is unreadable, but the refresh token that came with it is the one in force now.
+  const rotated = { refreshToken: tokens.refreshToken, refreshLifetime: tokens.refreshLifetime }
+  const generation = state.generation + 1
+  const kept: Held.Held = {
+    ...held,
+    generation,
+    tokens: { ...held.tokens, ...rotated },
+    refreshArrived: now,
+    refresh: Held.usable
+  }
+  return save({ ...state, generation }, flight, { held: kept, failure: withoutAccessToken(rules) })
+}
+
+/** Laws 8 and 18: what arrived counts from here on, and is saved before anyone sees it. */
+const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
+  const previous = flight.task === "renew" ? state.held : undefined
+  const generation = state.generation + 1
+  const keepsRefreshToken = previous !== undefined && Option.isNone(tokens.refreshToken)
+  const held: Held.Held = {
+    generation,
+    tokens: previous === undefined ? tokens : Token.renew(previous.tokens, tokens),
+    arrived: now,
+    refreshArrived: keepsRefreshToken ? previous.refreshArrived : now,
+    refresh: Held.usable,
+    jitter: now.random
+  }
+  return save({ ...state, generation }, flight, { held })
+}
+
+const save = (state: State, flight: Flight, pending: Flight["pending"] & {}): Step => [
+  { _tag: "Save", held: pending.held },
+  { ...state, flight: { ...flight, pending } }
+]
+
+const publish = (state: State, pending: Flight["pending"] & {}, saved: boolean, now: Now): Step => {
+  const next: State = { ...state, held: pending.held, saved }
+  return pending.failure === undefined
+    ? land({ ...next, block: undefined }, seen(pending.held))
+    : fail(next, pending.failure, now)
+}
+
+const seen = (held: Held.Held): Landed =>
+  Option.match(held.tokens.accessToken, { onNone: () => askAgain, onSome: (token) => ({ _tag: "Token", token }) })

@@ -1,0 +1,112 @@
+/**
+ * The fiber that renews sessions before anyone has to wait. One fiber serves any number of sessions; it owns no token.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Order from "effect/Order"
+import type * as Scope from "effect/Scope"
+import * as SortedMap from "effect/SortedMap"
+import * as RenewalPolicy from "./RenewalPolicy.js"
+import type { Renewable } from "./Session.js"
+
+/**
+ * Renews the sessions it watches.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /** Looks at a session's delay anew; to be called whenever its state changed. */
+  readonly watch: (session: Renewable) => Effect.Effect<void>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class Renewal extends Context.Tag("effect-auth/Renewal")<Renewal, Service>() {}
+
+/** A place in the queue: when, in milliseconds by the monotonic clock, and a number that tells equal moments apart. */
+type Due = readonly [at: number, nth: number]
+
+const earlier: Order.Order<Due> = Order.tuple(Order.number, Order.number)
+
+/** Both clocks in milliseconds: they drift apart when one is set, or when the machine slept. */
+const clocks = Effect.map(Effect.clock, (clock) => ({
+  wall: clock.unsafeCurrentTimeMillis(),
+  monotonic: Number(clock.unsafeCurrentTimeNanos()) / 1e6
+}))
+
+/**
+ * Starts the fiber. It survives whatever becomes of the renewals, and ends with its scope (law 29).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(function* () {
+  const wake = yield* Effect.makeLatch(false)
+  const places = new Map<Renewable, Due>()
+  let queue = SortedMap.empty<Due, Renewable>(earlier)
+  let count = 0
+  let apart = yield* Effect.map(clocks, ({ monotonic, wall }) => wall - monotonic)
+
+  const leave = (session: Renewable) => {
+    const place = places.get(session)
+    if (place === undefined) return
+    places.delete(session)
+    queue = SortedMap.remove(queue, place)
+  }
+
+  const enter = (session: Renewable, at: number) => {
+    leave(session)
+    const place: Due = [at, count++]
+    places.set(session, place)
+    queue = SortedMap.set(queue, place, session)
+    return Option.exists(SortedMap.headOption(queue), ([first]) => first === place)
+  }
+
+  const watch = (session: Renewable): Effect.Effect<void> =>
+    Effect.flatMap(Effect.all([session.renewalDelay, clocks]), ([delay, { monotonic }]) => {
+      if (delay === undefined) return Effect.sync(() => leave(session))
+      return enter(session, monotonic + delay) ? wake.open : Effect.void
+    })
+
+  /** Renews what is due, and answers how long nothing will be. */
+  const tick: Effect.Effect<Duration.Duration> = Effect.gen(function* () {
+    const { monotonic, wall } = yield* clocks
+    // Whatever moved the clocks apart moved the moments of renewal as well: all are looked at again.
+    if (Math.abs(wall - monotonic - apart) > 1000) {
+      apart = wall - monotonic
+      yield* Effect.forEach(Array.from(places.keys()), watch, { discard: true })
+    }
+    for (let head = SortedMap.headOption(queue); Option.isSome(head); head = SortedMap.headOption(queue)) {
+      const [[at], session] = head.value
+      if (at > monotonic) return Duration.millis(Math.ceil(at - monotonic))
+      leave(session)
+      yield* session.renew
+      yield* watch(session)
+    }
+    return Duration.infinity
+  })
+
+  yield* wake.close.pipe(
+    Effect.zipRight(Effect.raceFirst(Effect.repeat(Effect.uninterruptible(tick), RenewalPolicy.schedule), wake.await)),
+    Effect.forever,
+    Effect.interruptible,
+    Effect.forkScoped
+  )
+  return { watch }
+})
+
+/**
+ * The renewal fiber, for as long as the layer lives.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer: Layer.Layer<Renewal> = Layer.scoped(Renewal, make)

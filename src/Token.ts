@@ -1,0 +1,224 @@
+/**
+ * Token sets and their lifetimes: data, and pure functions of time.
+ *
+ * @since 0.1.0
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+
+/**
+ * What a request carries to be let in ([RFC 6749 §1.4](https://www.rfc-editor.org/rfc/rfc6749#section-1.4)).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AccessToken = Redacted.Redacted<string>
+
+/**
+ * What another access token is obtained with ([RFC 6749 §1.5](https://www.rfc-editor.org/rfc/rfc6749#section-1.5)).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RefreshToken = Redacted.Redacted<string>
+
+/**
+ * One answer of a token endpoint.
+ *
+ * `accessToken` is absent in a set that was seeded from a refresh token alone, and in an answer whose access token was
+ * unreadable but whose refresh token was not. Lifetimes count from the arrival of the answer; without `lifetime` the
+ * access token has no known end. `extra` holds the provider's further fields, none of them secret.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TokenSet {
+  readonly accessToken: Option.Option<AccessToken>
+  readonly lifetime: Option.Option<Duration.Duration>
+  readonly refreshToken: Option.Option<RefreshToken>
+  readonly refreshLifetime: Option.Option<Duration.Duration>
+  readonly extra: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Makes a token set from what is at hand. Lifetimes are durations from now; leave out what is not known.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (fields: {
+  readonly accessToken?: AccessToken | undefined
+  readonly lifetime?: Duration.DurationInput | undefined
+  readonly refreshToken?: RefreshToken | undefined
+  readonly refreshLifetime?: Duration.DurationInput | undefined
+  readonly extra?: Readonly<Record<string, unknown>> | undefined
+}): TokenSet => ({
+  accessToken: Option.fromNullable(fields.accessToken),
+  lifetime: Option.map(Option.fromNullable(fields.lifetime), Duration.decode),
+  refreshToken: Option.fromNullable(fields.refreshToken),
+  refreshLifetime: Option.map(Option.fromNullable(fields.refreshLifetime), Duration.decode),
+  extra: fields.extra ?? {}
+})
+
+/**
+ * What a refresh leaves in force: the answer, with the refresh token and the extra fields of the set before it wherever
+ * the answer is silent ([RFC 6749 §6](https://www.rfc-editor.org/rfc/rfc6749#section-6)).
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const renew = (previous: TokenSet, answer: TokenSet): TokenSet => ({
+  ...answer,
+  ...(Option.isSome(answer.refreshToken)
+    ? {}
+    : { refreshToken: previous.refreshToken, refreshLifetime: previous.refreshLifetime }),
+  extra: { ...previous.extra, ...answer.extra }
+})
+
+/**
+ * One look at both clocks: the wall clock in milliseconds, which may jump, and the monotonic clock in nanoseconds, which
+ * may stand still while the machine sleeps.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Moment {
+  readonly millis: number
+  readonly nanos: bigint
+}
+
+/**
+ * Looks at both clocks.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const now: Effect.Effect<Moment> = Effect.clockWith((clock) =>
+  Effect.succeed({ millis: clock.unsafeCurrentTimeMillis(), nanos: clock.unsafeCurrentTimeNanos() })
+)
+
+/**
+ * The milliseconds since `from`, by the clock that says more; never negative (law 5).
+ *
+ * A clock set back makes the wall clock say too little, and a machine that slept makes the monotonic one say too little.
+ * Neither makes a dead token look alive.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const age = (from: Moment, now: Moment): number => Math.max(0, now.millis - from.millis, monotonicAge(from, now))
+
+/**
+ * The milliseconds since `from` by the monotonic clock alone.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const monotonicAge = (from: Moment, now: Moment): number => Number(now.nanos - from.nanos) / 1e6
+
+/**
+ * Lifetimes longer than this are taken for this: ten years.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const longestLifetime: Duration.Duration = Duration.days(3650)
+
+/**
+ * Lifetimes shorter than this are nonsense, and the next source is asked: one second.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const shortestLifetime: Duration.Duration = Duration.seconds(1)
+
+const finite = (u: unknown): number | undefined => {
+  const n = typeof u === "string" && u.trim() !== "" ? Number(u) : u
+  return typeof n === "number" && Number.isFinite(n) ? n : undefined
+}
+
+const sane = (seconds: number | undefined): Option.Option<Duration.Duration> =>
+  seconds === undefined || seconds < Duration.toSeconds(shortestLifetime)
+    ? Option.none()
+    : Option.some(Duration.min(Duration.seconds(seconds), longestLifetime))
+
+/** Instants past the year 5138 in seconds are read as milliseconds: no server means those. */
+const epochSeconds = (u: unknown): number | undefined => {
+  const n = finite(u) ?? (typeof u === "string" ? Option.getOrUndefined(DateTime.make(u))?.epochMillis : undefined)
+  return n === undefined || n < 1e11 ? n : n / 1000
+}
+
+/**
+ * How long a token lives from the moment its answer arrived (law 4).
+ *
+ * Asked in this order: the seconds the answer states (`stated`), the `exp − iat` of a JWT, an absolute time
+ * (`expiresAt`: seconds or milliseconds since 1970, or a date; or the JWT's `exp`) against the answer's own `Date`
+ * header, or against the wall clock where there is none, and at last `fallback`. Numbers may be strings. What is absent,
+ * no number, or shorter than a second is passed over; what is absurdly long is capped at ten years. `none` means that
+ * the end is not known.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const lifetime = (
+  sources: {
+    readonly stated?: unknown
+    readonly jwt?: string | undefined
+    readonly expiresAt?: unknown
+    readonly date?: string | undefined
+    readonly fallback?: Duration.Duration | undefined
+  },
+  now: Moment
+): Option.Option<Duration.Duration> => {
+  const claims = sources.jwt === undefined ? {} : jwtClaims(sources.jwt)
+  const exp = epochSeconds(claims.exp)
+  const iat = epochSeconds(claims.iat)
+  const serverNow = epochSeconds(sources.date) ?? now.millis / 1000
+  const until = (end: number | undefined) => (end === undefined ? undefined : end - serverNow)
+  return Option.firstSomeOf([
+    sane(finite(sources.stated)),
+    sane(exp === undefined || iat === undefined ? undefined : exp - iat),
+    sane(until(epochSeconds(sources.expiresAt))),
+    sane(until(exp)),
+    Option.fromNullable(sources.fallback)
+  ])
+}
+
+const Claims = Schema.parseJson(
+  Schema.Struct({ exp: Schema.optional(Schema.Unknown), iat: Schema.optional(Schema.Unknown) })
+)
+
+const decodeClaims = Schema.decodeUnknownOption(Claims)
+
+/**
+ * The time claims of a JWT, unverified ([RFC 7519 §4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)): a client
+ * reads them for planning only, the server judges the token. Empty for anything that is no JWT.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const jwtClaims = (token: string): typeof Claims.Type => {
+  const payload = token.split(".")[1]
+  if (payload === undefined) return {}
+  return Option.getOrElse(
+    Option.flatMap(Either.getRight(Encoding.decodeBase64UrlString(payload)), decodeClaims),
+    () => ({})
+  )
+}
+
+/**
+ * A non-empty string that may stand in a header ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)),
+ * redacted as soon as it is read. What is no such string is reported without being printed.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const TokenFromString: Schema.Schema<Redacted.Redacted<string>, string> = Schema.Redacted(
+  Schema.String.pipe(Schema.pattern(/^[\x21-\x7e]+$/))
+)

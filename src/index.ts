@@ -1,0 +1,17 @@
+/**
+ * Keeps an Effect application signed in to an API.
+ *
+ * @since 0.1.0
+ */
+export * as Auth from "./Auth.js"
+export * as AuthError from "./AuthError.js"
+export * as AuthHttpClient from "./AuthHttpClient.js"
+export * as AuthProvider from "./AuthProvider.js"
+export * as Credentials from "./Credentials.js"
+export * as Violet from "./providers/Violet.js"
+export * as Renewal from "./Renewal.js"
+export * as RenewalPolicy from "./RenewalPolicy.js"
+export * as Session from "./Session.js"
+export * as Status from "./Status.js"
+export * as Token from "./Token.js"
+export * as TokenStore from "./TokenStore.js"

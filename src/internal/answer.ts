@@ -1,0 +1,128 @@
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Headers from "@effect/platform/Headers"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+
+/**
+ * Sends a request whose headers hold secrets: spans show those redacted (law 27), and no redirect is followed (law 23),
+ * which only the fetch client does by itself.
+ */
+export const send = (
+  client: HttpClient.HttpClient,
+  request: HttpClientRequest.HttpClientRequest,
+  redactedHeaders: ReadonlyArray<string>
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
+  client.execute(request).pipe(
+    // A client that turns statuses into errors still got an answer.
+    Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
+    Effect.mapInputContext((context: Context.Context<never>) =>
+      Context.add(context, FetchHttpClient.RequestInit, {
+        ...Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit)),
+        redirect: "manual"
+      })
+    ),
+    Effect.locallyWith(Headers.currentRedactedNames, (names) => [...names, ...redactedHeaders])
+  )
+
+const isStatusError = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
+  error._tag === "ResponseError" && error.reason === "StatusCode"
+
+/** Reads what is left of a body that nobody wants, a little of it and not for long, so that its connection is free. */
+export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  response.stream.pipe(
+    Stream.mapAccum(0, (size, chunk) => [size + chunk.length, size] as const),
+    Stream.takeWhile((size) => size < 65_536),
+    Stream.runDrain,
+    Effect.timeout("1 second"),
+    Effect.ignore
+  )
+
+/** An error of the client, about the caller's request instead of the authorized one (law 27). */
+export const blame = (
+  error: HttpClientError.HttpClientError,
+  request: HttpClientRequest.HttpClientRequest,
+  response?: HttpClientResponse.HttpClientResponse
+): HttpClientError.HttpClientError => {
+  const { cause, description, reason } = error
+  const details = {
+    ...(HttpClientError.isHttpClientError(cause) ? {} : { cause }),
+    ...(description === undefined ? {} : { description })
+  }
+  return error._tag === "RequestError"
+    ? new HttpClientError.RequestError({ request, reason: error.reason, ...details })
+    : new HttpClientError.ResponseError({
+        request,
+        response: response ?? new Answer(request, error.response),
+        reason: reason as HttpClientError.ResponseError["reason"],
+        ...details
+      })
+}
+
+/** An answer that refers to the caller's request, so that nothing in it leads to the token (law 27). */
+export class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly #source: HttpClientResponse.HttpClientResponse
+
+  constructor(request: HttpClientRequest.HttpClientRequest, source: HttpClientResponse.HttpClientResponse) {
+    super()
+    this.request = request
+    this.#source = source
+  }
+
+  toJSON(): unknown {
+    return HttpIncomingMessage.inspect(this, {
+      _id: "@effect/platform/HttpClientResponse",
+      request: this.request.toJSON(),
+      status: this.status
+    })
+  }
+
+  #about<A>(effect: Effect.Effect<A, HttpClientError.ResponseError>): Effect.Effect<A, HttpClientError.ResponseError> {
+    return Effect.mapError(effect, (error) => this.#blame(error))
+  }
+
+  #blame(error: HttpClientError.ResponseError): HttpClientError.ResponseError {
+    return blame(error, this.request, this) as HttpClientError.ResponseError
+  }
+
+  get status() {
+    return this.#source.status
+  }
+  get headers() {
+    return this.#source.headers
+  }
+  get cookies() {
+    return this.#source.cookies
+  }
+  get remoteAddress() {
+    return this.#source.remoteAddress
+  }
+  get json() {
+    return this.#about(this.#source.json)
+  }
+  get text() {
+    return this.#about(this.#source.text)
+  }
+  get urlParamsBody() {
+    return this.#about(this.#source.urlParamsBody)
+  }
+  get formData() {
+    return this.#about(this.#source.formData)
+  }
+  get arrayBuffer() {
+    return this.#about(this.#source.arrayBuffer)
+  }
+  get stream() {
+    return Stream.mapError(this.#source.stream, (error) => this.#blame(error))
+  }
+}

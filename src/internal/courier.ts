@@ -1,0 +1,152 @@
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, StoreFailure } from "../AuthError.js"
+import type * as AuthProvider from "../AuthProvider.js"
+import type * as Credentials from "../Credentials.js"
+import type { Command, Event } from "../Flight.js"
+import * as Token from "../Token.js"
+import type * as TokenStore from "../TokenStore.js"
+import * as Held from "./held.js"
+
+/** Carries out what a flight commands. Whatever provider, credentials and store do, each call ends, and ends typed. */
+export interface Courier {
+  readonly carryOut: (command: Exclude<Command, { readonly _tag: "Land" }>) => Effect.Effect<Event>
+  readonly load: Effect.Effect<Either.Either<Option.Option<TokenStore.Record>, AuthError>>
+  readonly save: (record: TokenStore.Record) => Effect.Effect<"saved" | "older" | "failed">
+  readonly revoke: (tokens: Token.TokenSet) => Effect.Effect<void>
+}
+
+export const make = (options: {
+  readonly provider: AuthProvider.Service
+  readonly credentials: Credentials.Service
+  readonly store: TokenStore.Service
+  readonly key: string
+  readonly timeout: Duration.Duration
+  readonly storeTimeout: Duration.Duration
+}): Courier => {
+  const { credentials, key, provider, store, storeTimeout, timeout } = options
+
+  /** `late` also stands for an effect that the closing session had to interrupt. */
+  const attempt = <A>(
+    effect: Effect.Effect<A, AuthError>,
+    limit: Duration.Duration,
+    late: AuthError,
+    broken: AuthError
+  ): Effect.Effect<Either.Either<A, AuthError>> => {
+    const bounded = Effect.timeoutFail(Effect.disconnect(effect), { duration: limit, onTimeout: () => late })
+    return Effect.catchAllCause(Effect.either(Effect.interruptible(bounded)), (cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.succeed(Either.left(late))
+        : // What broke may print a secret, so only its kind is told.
+          Effect.as(
+            Effect.logError(`${provider.name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
+            Either.left(broken)
+          )
+    )
+  }
+
+  const exchange = <A>(effect: Effect.Effect<A, AuthError>) =>
+    attempt(
+      effect,
+      timeout,
+      new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
+      new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
+    )
+
+  const load = attempt(
+    store.load(key),
+    storeTimeout,
+    new StoreFailure({ operation: "load", problem: "it does not answer" }),
+    new StoreFailure({ operation: "load", problem: "a defect in the store" })
+  )
+
+  const save = (record: TokenStore.Record) =>
+    Effect.flatMap(
+      attempt(
+        store.save(key, record),
+        storeTimeout,
+        new StoreFailure({ operation: "save", problem: "it does not answer" }),
+        new StoreFailure({ operation: "save", problem: "a defect in the store" })
+      ),
+      Either.match({
+        onLeft: (failure) => Effect.as(Effect.logWarning(`${provider.name}: ${failure.message}`), "failed" as const),
+        onRight: (newer) => Effect.succeed(newer ? ("saved" as const) : ("older" as const))
+      })
+    )
+
+  const revoke = (tokens: Token.TokenSet): Effect.Effect<void> =>
+    Option.match(provider.revoke, {
+      onNone: () => Effect.void,
+      onSome: (revoke) =>
+        Effect.flatMap(
+          exchange(revoke(tokens)),
+          Either.match({
+            onLeft: (failure) => Effect.logWarning(`${provider.name}: tokens were not revoked: ${failure.message}`),
+            onRight: () => Effect.void
+          })
+        )
+    })
+
+  const read = attempt(
+    credentials.read,
+    timeout,
+    new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
+    new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
+  )
+
+  const carryOut: Courier["carryOut"] = (command) => {
+    switch (command._tag) {
+      case "Load":
+        return Effect.map(load, (result) =>
+          Either.isRight(result)
+            ? { _tag: "Loaded", record: result.right }
+            : { _tag: "LoadFailed", failure: result.left }
+        )
+      case "ReadCredentials":
+        return Effect.map(read, (result) =>
+          Either.isRight(result)
+            ? {
+                _tag: "CredentialsRead",
+                credentials: result.right,
+                enough: Option.isSome(provider.login(result.right))
+              }
+            : { _tag: "CredentialsFailed", failure: result.left }
+        )
+      case "Refresh":
+        return Effect.map(exchange(provider.refresh(command.tokens)), (result) =>
+          Either.isRight(result)
+            ? { _tag: "Refreshed", tokens: result.right }
+            : { _tag: "RefreshFailed", failure: result.left }
+        )
+      case "Login":
+        return Effect.map(
+          exchange(Option.getOrElse(provider.login(command.credentials), () => Effect.never)),
+          (result) =>
+            Either.isRight(result)
+              ? { _tag: "LoggedIn", tokens: result.right }
+              : { _tag: "LoginFailed", failure: result.left, credentials: command.credentials }
+        )
+      case "Save":
+        return Effect.flatMap(Token.now, (now) =>
+          Effect.map(save(Held.toRecord(command.held, now)), (result) => ({
+            _tag: "Saved",
+            held: command.held,
+            result
+          }))
+        )
+      case "Revoke":
+        return Effect.as(revoke(command.tokens), { _tag: "Revoked" })
+    }
+  }
+
+  return { carryOut, load, save, revoke }
+}
+
+/** The classes of what broke, without what they say. */
+const kinds = (cause: Cause.Cause<unknown>): string =>
+  Array.from(Cause.defects(cause), (defect) =>
+    defect instanceof Error ? defect.constructor.name : typeof defect
+  ).join()

@@ -1,0 +1,133 @@
+import type * as Headers from "@effect/platform/Headers"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
+import type { Moment } from "../Token.js"
+import * as Token from "../Token.js"
+import { release, send } from "./answer.js"
+
+/** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
+export interface TokenAnswer {
+  readonly url: string
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly body: unknown
+  readonly arrived: Moment
+}
+
+/** Answers longer than this are refused while they arrive: 1 MiB. */
+const bodyLimit = 1_048_576
+
+/** Failures to connect: the request was certainly not sent. */
+const notSent = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT"
+])
+
+/**
+ * One request to a token endpoint, once, and what law 12 says became of it. Redirects are not followed, whatever a
+ * status or a broken body means for any protocol is settled here, and nothing of request or answer gets into an error.
+ */
+export const exchange = (
+  client: HttpClient.HttpClient,
+  provider: { readonly name: string; readonly redactedHeaders: ReadonlyArray<string> },
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<TokenAnswer, NetworkFailure | MalformedResponse> => {
+  const url = request.url.replace(/[?#].*$/s, "")
+  const network = (reason: NetworkFailure["reason"], outcome: Outcome, details: Partial<NetworkFailure> = {}) =>
+    new NetworkFailure({ provider: provider.name, reason, outcome, url, ...details })
+  const malformed = (problem: string, status: number) =>
+    new MalformedResponse({ provider: provider.name, problem, outcome: "unknown", url, status })
+
+  const unanswered = (error: HttpClientError.HttpClientError) => {
+    const code = errorCode(error)
+    const details = code === undefined ? {} : { code }
+    return code !== undefined && notSent.has(code)
+      ? network("unreachable", "not-spent", details)
+      : network("interrupted", "unknown", details)
+  }
+
+  const judge = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
+    const { headers, status } = response
+    const arrived = yield* Token.now
+    if (status === 429 || status >= 500) {
+      yield* release(response)
+      const retryAfter = readRetryAfter(headers, arrived)
+      return yield* network(
+        status === 429 ? "rate-limited" : "server-error",
+        status === 429 || status === 503 ? "not-spent" : "unknown",
+        { status, ...(retryAfter === undefined ? {} : { retryAfter }) }
+      )
+    }
+    // A browser hides what it was redirected with behind the status 0.
+    if (status < 200 || (status >= 300 && status < 400)) {
+      yield* release(response)
+      return yield* malformed("a redirect, and neither credentials nor tokens may follow one", status)
+    }
+    const text = yield* readText(response)
+    if (text === undefined) return yield* malformed("a body of more than 1 MiB", status)
+    const body = decodeJson(text)
+    if (Option.isNone(body) && status < 300) return yield* malformed("a body that is not JSON", status)
+    return { url, status, headers, body: Option.getOrUndefined(body), arrived }
+  })
+
+  return send(client, request, provider.redactedHeaders).pipe(
+    Effect.flatMap(judge),
+    Effect.catchTags({
+      RequestError: (error) => Effect.fail(unanswered(error)),
+      ResponseError: (error) => Effect.fail(unanswered(error))
+    })
+  )
+}
+
+const decodeJson = Schema.decodeOption(Schema.parseJson())
+
+/** The body as text, or undefined when it is too long: then the rest is not read. */
+const readText = (response: HttpClientResponse.HttpClientResponse) =>
+  response.stream.pipe(
+    Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+    Stream.mapAccum(0, (size, chunk) => [size + chunk.length, { chunk, size: size + chunk.length }] as const),
+    Stream.takeUntil(({ size }) => size > bodyLimit),
+    Stream.runCollect,
+    Effect.map((parts) => {
+      const chunks = Array.from(parts)
+      const size = chunks.at(-1)?.size ?? 0
+      if (size > bodyLimit) return undefined
+      const bytes = new Uint8Array(size)
+      for (const part of chunks) bytes.set(part.chunk, part.size - part.chunk.length)
+      return new TextDecoder().decode(bytes)
+    })
+  )
+
+/** The first error code along the chain of causes; codes are words like `ECONNRESET`, and nothing else is passed on. */
+const errorCode = (error: unknown, depth = 0): string | undefined => {
+  if (typeof error !== "object" || error === null || depth > 5) return undefined
+  if ("code" in error && typeof error.code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(error.code)) return error.code
+  return "cause" in error ? errorCode(error.cause, depth + 1) : undefined
+}
+
+/**
+ * `Retry-After` ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)): seconds, or a date against
+ * the answer's own `Date`.
+ */
+const readRetryAfter = (headers: Headers.Headers, now: Moment): Duration.Duration | undefined => {
+  const value = headers["retry-after"]?.trim()
+  if (value === undefined) return undefined
+  if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
+  const instant = (text: string | undefined) =>
+    text === undefined ? undefined : Option.getOrUndefined(DateTime.make(text))?.epochMillis
+  const until = instant(value)
+  return until === undefined ? undefined : Duration.millis(Math.max(0, until - (instant(headers.date) ?? now.millis)))
+}

@@ -1,0 +1,130 @@
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { AuthError } from "../AuthError.js"
+import * as RenewalPolicy from "../RenewalPolicy.js"
+import * as Token from "../Token.js"
+import type { Record } from "../TokenStore.js"
+
+/** What is known of the refresh token in hand (law 13): whether it may be sent, and why not. */
+export type RefreshState =
+  | { readonly _tag: "Usable" }
+  /** It was sent and nobody knows whether it was spent; `again` once it was presented a second time. */
+  | { readonly _tag: "Doubtful"; readonly since: Token.Moment; readonly again: boolean }
+  | { readonly _tag: "Dead"; readonly failure: AuthError }
+
+/** The token set in hand, and when it arrived. */
+export interface Held {
+  readonly generation: number
+  readonly tokens: Token.TokenSet
+  readonly arrived: Token.Moment
+  readonly refreshArrived: Token.Moment
+  readonly refresh: RefreshState
+  /** In [0, 1): how much earlier than it must this set is renewed. */
+  readonly jitter: number
+}
+
+export const usable: RefreshState = { _tag: "Usable" }
+
+const ago = (now: Token.Moment, age: Duration.Duration): Token.Moment => ({
+  millis: now.millis - Duration.toMillis(age),
+  nanos: now.nanos - BigInt(Math.round(Duration.toMillis(age) * 1e6))
+})
+
+export const fromRecord = (
+  record: Record,
+  tokens: Token.TokenSet,
+  now: Token.Moment & { readonly random: number }
+): Held => ({
+  generation: record.generation,
+  tokens,
+  arrived: ago(now, record.age),
+  refreshArrived: ago(now, record.refreshAge),
+  refresh: usable,
+  jitter: now.random
+})
+
+export const toRecord = (held: Held, now: Token.Moment): Record => ({
+  generation: held.generation,
+  tokens: Option.some(held.tokens),
+  age: Duration.millis(Token.age(held.arrived, now)),
+  refreshAge: Duration.millis(Token.age(held.refreshArrived, now))
+})
+
+/** The age at which the set turns stale, in milliseconds; infinite when its end is not known (laws 3 and 4). */
+export const staleAge = (held: Held, leeway: Duration.Duration): number =>
+  Option.match(held.tokens.lifetime, {
+    onNone: () => Number.POSITIVE_INFINITY,
+    onSome: (lifetime) => Duration.toMillis(RenewalPolicy.staleAge(lifetime, leeway))
+  })
+
+const endAge = (held: Held): number =>
+  Option.match(held.tokens.lifetime, { onNone: () => Number.POSITIVE_INFINITY, onSome: Duration.toMillis })
+
+/** The end of the access token by the wall clock, for people to read; nothing is decided by it. */
+export const endsAt = (held: Held): Option.Option<DateTime.Utc> =>
+  Option.isNone(held.tokens.accessToken)
+    ? Option.none()
+    : Option.flatMap(held.tokens.lifetime, (lifetime) =>
+        DateTime.make(held.arrived.millis + Duration.toMillis(lifetime))
+      )
+
+export type Phase = "none" | "fresh" | "stale" | "expired"
+
+/** Where a token set stands between its arrival and its end. Both borders belong to the later phase. */
+export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Token.Moment): Phase => {
+  if (held === undefined || Option.isNone(held.tokens.accessToken)) return "none"
+  const age = Token.age(held.arrived, now)
+  return age >= endAge(held) ? "expired" : age >= staleAge(held, leeway) ? "stale" : "fresh"
+}
+
+/** What a reader of a fresh token needs, and nothing else: until when, by either clock, and the ready-made answer. */
+export interface Snapshot {
+  readonly freshMillis: number
+  readonly freshNanos: bigint
+  readonly exit: Exit.Exit<Token.AccessToken>
+}
+
+const stale: Snapshot = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
+
+export const snapshot = (held: Held | undefined, leeway: Duration.Duration): Snapshot => {
+  if (held === undefined || Option.isNone(held.tokens.accessToken)) return stale
+  const age = Math.min(staleAge(held, leeway), Duration.toMillis(Token.longestLifetime) * 2)
+  return {
+    freshMillis: held.arrived.millis + age,
+    freshNanos: held.arrived.nanos + BigInt(Math.floor(age * 1e6)),
+    exit: Exit.succeed(held.tokens.accessToken.value)
+  }
+}
+
+/** When to renew, in milliseconds from now by whichever clock is ahead; infinite for never. */
+export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Token.Moment): number =>
+  Option.match(held.tokens.lifetime, {
+    onNone: () => Number.POSITIVE_INFINITY,
+    onSome: (lifetime) => {
+      const due = eager ? RenewalPolicy.renewalAge(lifetime, leeway, held.jitter) : lifetime
+      return Math.max(0, Duration.toMillis(due) - Token.age(held.arrived, now))
+    }
+  })
+
+/** Whether the known end of the refresh token has passed (law 15). */
+export const refreshEnded = (held: Held, now: Token.Moment): boolean =>
+  Option.exists(
+    held.tokens.refreshLifetime,
+    (lifetime) => Token.age(held.refreshArrived, now) >= Duration.toMillis(lifetime)
+  )
+
+/**
+ * Whether replacing this token now would be hasty (law 11): by its own lifetime and the clock that cannot jump, not even
+ * the earliest moment to renew has come; without a lifetime, it is not a second old.
+ */
+export const ripensLater = (held: Held, leeway: Duration.Duration, now: Token.Moment): boolean =>
+  Option.isSome(held.tokens.accessToken) &&
+  Token.monotonicAge(held.arrived, now) <
+    Duration.toMillis(
+      Option.match(held.tokens.lifetime, {
+        onNone: () => RenewalPolicy.hastyAge,
+        onSome: (lifetime) => RenewalPolicy.renewalAge(lifetime, leeway, 1)
+      })
+    )

@@ -1,0 +1,76 @@
+import type * as ConfigError from "effect/ConfigError"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { Misconfigured } from "../AuthError.js"
+
+/** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. */
+export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
+  switch (error._op) {
+    case "And":
+    case "Or":
+      return fromConfigError(error.left)
+    case "MissingData":
+      return new Misconfigured({ field: error.path.join("."), problem: "is not set" })
+    default:
+      return new Misconfigured({ field: error.path.join("."), problem: "cannot be read" })
+  }
+}
+
+const negative = (input: Duration.DurationInput): boolean =>
+  typeof input === "number" || typeof input === "bigint"
+    ? !(input >= 0)
+    : typeof input === "string" && /^\s*-/.test(input)
+
+/** A duration, or the typed error that names the option. */
+export const duration = (
+  field: string,
+  input: Duration.DurationInput
+): Effect.Effect<Duration.Duration, Misconfigured> =>
+  Option.match(
+    Option.filter(Duration.decodeUnknown(input), () => !negative(input)),
+    {
+      onNone: () => new Misconfigured({ field, problem: "must be a duration, and not a negative one" }),
+      onSome: Effect.succeed
+    }
+  )
+
+/** A duration longer than nothing. */
+export const positive = (
+  field: string,
+  input: Duration.DurationInput
+): Effect.Effect<Duration.Duration, Misconfigured> =>
+  Effect.filterOrFail(
+    duration(field, input),
+    (value) => Duration.greaterThan(value, Duration.zero),
+    () => new Misconfigured({ field, problem: "must be longer than zero" })
+  )
+
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+
+/** The base URL of an API: absolute, https (http on loopback only), without user info, query or fragment. */
+export const baseUrl = (field: string, input: string | URL): Effect.Effect<URL, Misconfigured> => {
+  const refuse = (problem: string) => new Misconfigured({ field, problem })
+  if (!URL.canParse(input)) return refuse("must be an absolute URL")
+  const url = new URL(input)
+  if (url.protocol !== "https:" && !(url.protocol === "http:" && loopback.test(url.hostname))) {
+    return refuse("must be https (http is allowed on loopback only)")
+  }
+  if (url.username !== "" || url.password !== "") return refuse("must not hold a user name or password")
+  if (url.search !== "" || url.hash !== "") return refuse("must not hold a query or a fragment")
+  if (!url.pathname.endsWith("/")) url.pathname += "/"
+  return Effect.succeed(url)
+}
+
+/** A secret that can stand in a header. */
+export const headerSecret = (
+  field: string,
+  input: Redacted.Redacted<string>
+): Effect.Effect<Redacted.Redacted<string>, Misconfigured> =>
+  isHeaderSecret(input)
+    ? Effect.succeed(input)
+    : new Misconfigured({ field, problem: "must not be empty, and must hold visible ASCII characters only" })
+
+const isHeaderSecret = Schema.is(Schema.RedactedFromSelf(Schema.String.pipe(Schema.pattern(/^[\x21-\x7e]+$/))))
