@@ -8,7 +8,7 @@ import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
 import { violet } from "./violet.js"
 
 const setup = Effect.gen(function* () {
-  const sandbox = yield* VioletSandbox.make({ signed: true })
+  const sandbox = yield* VioletSandbox.make()
   yield* Layer.build(HttpServer.serve(sandbox.served))
   const { address } = yield* HttpServer.HttpServer
   assert.strictEqual(address._tag, "TcpAddress")
