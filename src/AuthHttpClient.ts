@@ -64,16 +64,17 @@ export const make: Effect.Effect<Service, never, Session | AuthProvider | HttpCl
     /** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
     const retry = Effect.fnUntraced(function* (
       request: HttpClientRequest.HttpClientRequest,
-      answer: HttpClientResponse.HttpClientResponse,
+      rejection: Answer.Answer,
       token: AccessToken
     ) {
+      const answer = yield* Answer.keep(rejection)
       if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
-      const next = yield* Effect.tapError(session.reject(token), () => Answer.release(answer))
+      const next = yield* session.reject(token)
       if (Equal.equals(next, token)) return answer
-      yield* Answer.release(answer)
       const second = yield* attempt(request, next)
-      if (rejected(second)) yield* Effect.ignore(session.reject(next, { retried: true }))
-      return second
+      if (!rejected(second)) return second
+      const last = yield* Answer.keep(second)
+      return yield* Effect.as(Effect.ignore(session.reject(next, { retried: true })), last)
     })
 
     const authorized = (request: HttpClientRequest.HttpClientRequest) =>
@@ -96,13 +97,17 @@ const resolve = (
   provider: Provider,
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UntrustedOrigin> => {
-  const path = request.url.replace(/^\/(?![/\\])/, "")
-  if (!URL.canParse(path, provider.baseUrl)) return untrusted(provider, "an unreadable URL")
-  const url = new URL(path, provider.baseUrl)
-  return provider.origins.includes(url.origin)
+  // What has a scheme is absolute, so that `https:evil.test` is no path; `./` keeps the colon of `/orders:search` one.
+  const url = parse(request.url) ?? parse(request.url.replace(/^\/(?![/\\])/, "./"), provider.baseUrl)
+  if (url === undefined) return untrusted(provider, "an unreadable URL")
+  // Not `url.origin`: for `blob:https://…` that is the origin of the URL within.
+  const origin = `${url.protocol}//${url.host}`
+  return provider.origins.includes(origin)
     ? Effect.succeed(HttpClientRequest.modify(request, { url: url.href }))
-    : untrusted(provider, url.origin)
+    : untrusted(provider, origin)
 }
+
+const parse = (url: string, base?: URL): URL | undefined => (URL.canParse(url, base) ? new URL(url, base) : undefined)
 
 const untrusted = (provider: Provider, origin: string) =>
   new UntrustedOrigin({ provider: provider.name, origin, trusted: provider.origins })

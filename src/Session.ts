@@ -150,24 +150,33 @@ export const make = (
     let saving = false
     let closed = false
 
-    /** Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone. */
+    /**
+     * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone.
+     *
+     * What changes nothing is answered without the lock: it is not a fair one, and readers in a tight loop would keep a
+     * flight from ever landing.
+     */
     const transition = <A>(
+      f: (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
+    ): Effect.Effect<A> =>
+      Effect.zipWith(SynchronizedRef.get(ref), reading, (state, now) => {
+        const [answer, next] = f(state, now)
+        return next === state ? Effect.succeed(answer) : change(f)
+      }).pipe(Effect.flatten, Effect.uninterruptible)
+
+    const change = <A>(
       f: (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
     ): Effect.Effect<A> =>
       SynchronizedRef.modifyEffect(ref, (state) =>
         Effect.flatMap(reading, (now) => {
           const result = f(state, now)
           const next = result[1]
-          if (next === state) return Effect.succeed(result)
           snapshot = Held.snapshot(next.held, leeway)
           return watchers === undefined
             ? Effect.succeed(result)
             : Effect.as(PubSub.publish(watchers, Status.make(rules, next, now)), result)
         })
-      ).pipe(
-        Effect.tap(() => options.onChange?.(renewable) ?? Effect.void),
-        Effect.uninterruptible
-      )
+      ).pipe(Effect.tap(() => options.onChange?.(renewable) ?? Effect.void))
 
     /** Forks a daemon of the session: no caller can interrupt it, and the closing scope waits for it (laws 7 and 8). */
     const own = (effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>

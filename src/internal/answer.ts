@@ -35,15 +35,45 @@ export const send = (
 const isStatusError = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
+/** Bodies longer than this are refused while they arrive: 1 MiB. */
+const longest = 1_048_576
+
+/** The body, or undefined when it is longer than `limit`: then the rest is not read. */
+export const read = (
+  response: HttpClientResponse.HttpClientResponse,
+  limit = longest
+): Effect.Effect<Uint8Array<ArrayBuffer> | undefined, HttpClientError.ResponseError> =>
+  response.stream.pipe(
+    Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+    Stream.mapAccum(0, (size, chunk) => [size + chunk.length, { chunk, size: size + chunk.length }] as const),
+    Stream.takeUntil(({ size }) => size > limit),
+    Stream.runCollect,
+    Effect.map((parts) => {
+      const chunks = Array.from(parts)
+      const size = chunks.at(-1)?.size ?? 0
+      if (size > limit) return undefined
+      const bytes = new Uint8Array(size)
+      for (const part of chunks) bytes.set(part.chunk, part.size - part.chunk.length)
+      return bytes
+    })
+  )
+
 /** Reads what is left of a body that nobody wants, a little of it and not for long, so that its connection is free. */
 export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  response.stream.pipe(
-    Stream.mapAccum(0, (size, chunk) => [size + chunk.length, size] as const),
-    Stream.takeWhile((size) => size < 65_536),
-    Stream.runDrain,
-    Effect.timeout("1 second"),
-    Effect.ignore
+  Effect.ignore(Effect.timeout(read(response, 65_536), "1 second"))
+
+/**
+ * The same answer with its body read, so that its connection is free: the refresh may be waiting for just that one. A
+ * body that is too long or too slow is let go, and reading it fails.
+ */
+export const keep = (answer: Answer): Effect.Effect<Answer> =>
+  Effect.timeout(read(answer), "3 seconds").pipe(
+    Effect.orElseSucceed(() => undefined),
+    Effect.map((bytes) => answer.withBody(bytes ?? cut()))
   )
+
+const cut = () =>
+  new ReadableStream({ start: (controller) => controller.error(new Error("the body was too long or too slow")) })
 
 /** An error of the client, about the caller's request instead of the authorized one (law 27). */
 export const blame = (
@@ -72,11 +102,23 @@ export class Answer extends Inspectable.Class implements HttpClientResponse.Http
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
   readonly #source: HttpClientResponse.HttpClientResponse
+  readonly #body: HttpClientResponse.HttpClientResponse
 
-  constructor(request: HttpClientRequest.HttpClientRequest, source: HttpClientResponse.HttpClientResponse) {
+  constructor(
+    request: HttpClientRequest.HttpClientRequest,
+    source: HttpClientResponse.HttpClientResponse,
+    body: HttpClientResponse.HttpClientResponse = source
+  ) {
     super()
     this.request = request
     this.#source = source
+    this.#body = body
+  }
+
+  withBody(body: BodyInit): Answer {
+    const { "content-type": type } = this.headers
+    const web = new Response(body, type === undefined ? {} : { headers: { "content-type": type } })
+    return new Answer(this.request, this.#source, HttpClientResponse.fromWeb(this.request, web))
   }
 
   toJSON(): unknown {
@@ -108,21 +150,21 @@ export class Answer extends Inspectable.Class implements HttpClientResponse.Http
     return this.#source.remoteAddress
   }
   get json() {
-    return this.#about(this.#source.json)
+    return this.#about(this.#body.json)
   }
   get text() {
-    return this.#about(this.#source.text)
+    return this.#about(this.#body.text)
   }
   get urlParamsBody() {
-    return this.#about(this.#source.urlParamsBody)
+    return this.#about(this.#body.urlParamsBody)
   }
   get formData() {
-    return this.#about(this.#source.formData)
+    return this.#about(this.#body.formData)
   }
   get arrayBuffer() {
-    return this.#about(this.#source.arrayBuffer)
+    return this.#about(this.#body.arrayBuffer)
   }
   get stream() {
-    return Stream.mapError(this.#source.stream, (error) => this.#blame(error))
+    return Stream.mapError(this.#body.stream, (error) => this.#blame(error))
   }
 }

@@ -8,11 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
 import type { Moment } from "../Token.js"
 import * as Token from "../Token.js"
-import { release, send } from "./answer.js"
+import { read, release, send } from "./answer.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
 export interface TokenAnswer {
@@ -22,9 +21,6 @@ export interface TokenAnswer {
   readonly body: unknown
   readonly arrived: Moment
 }
-
-/** Answers longer than this are refused while they arrive: 1 MiB. */
-const bodyLimit = 1_048_576
 
 /** Failures to connect: the request was certainly not sent. */
 const notSent = new Set([
@@ -76,9 +72,9 @@ export const exchange = (
       yield* release(response)
       return yield* malformed("a redirect, and neither credentials nor tokens may follow one", status)
     }
-    const text = yield* readText(response)
-    if (text === undefined) return yield* malformed("a body of more than 1 MiB", status)
-    const body = decodeJson(text)
+    const bytes = yield* read(response)
+    if (bytes === undefined) return yield* malformed("a body of more than 1 MiB", status)
+    const body = decodeJson(new TextDecoder().decode(bytes))
     if (Option.isNone(body) && status < 300) return yield* malformed("a body that is not JSON", status)
     return { url, status, headers, body: Option.getOrUndefined(body), arrived }
   })
@@ -93,23 +89,6 @@ export const exchange = (
 }
 
 const decodeJson = Schema.decodeOption(Schema.parseJson())
-
-/** The body as text, or undefined when it is too long: then the rest is not read. */
-const readText = (response: HttpClientResponse.HttpClientResponse) =>
-  response.stream.pipe(
-    Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
-    Stream.mapAccum(0, (size, chunk) => [size + chunk.length, { chunk, size: size + chunk.length }] as const),
-    Stream.takeUntil(({ size }) => size > bodyLimit),
-    Stream.runCollect,
-    Effect.map((parts) => {
-      const chunks = Array.from(parts)
-      const size = chunks.at(-1)?.size ?? 0
-      if (size > bodyLimit) return undefined
-      const bytes = new Uint8Array(size)
-      for (const part of chunks) bytes.set(part.chunk, part.size - part.chunk.length)
-      return new TextDecoder().decode(bytes)
-    })
-  )
 
 /** The first error code along the chain of causes; codes are words like `ECONNRESET`, and nothing else is passed on. */
 const errorCode = (error: unknown, depth = 0): string | undefined => {
