@@ -34,7 +34,8 @@ export const make = Effect.gen(function* () {
   const last = yield* Ref.make("")
   const style: Screen["style"] = (format, text) => (live ? styleText(format, text) : text)
 
-  // Nobody looks any more when this fails.
+  // Nobody looks any more when this fails (`npm run demo | head`); the exit code still counts.
+  yield* Effect.sync(() => process.stdout.on("error", () => {}))
   const write = (text: string) => Effect.ignore(terminal.display(text))
   const erase = live ? "\r\u001b[2K" : ""
   const line: Screen["line"] = (text) => Effect.flatMap(Ref.get(last), (status) => write(`${erase}${text}\n${status}`))

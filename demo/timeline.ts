@@ -15,7 +15,7 @@ export const describeEvent = (event: Event): readonly [Kind, string] | undefined
     case "Revoked":
       return ["fault", "every access token is revoked"]
     case "Noticed":
-      return ["sandbox", `the revocation made ${event.rejections} answers a 401`]
+      return ["sandbox", `within a second, ${event.rejections} requests were answered 401`]
     case "AnswerLost":
       return ["fault", "the answer to a refresh is lost"]
     case "OutageBegan":

@@ -1,12 +1,13 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
-import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -20,17 +21,26 @@ export const send = (
   request: HttpClientRequest.HttpClientRequest,
   redactedHeaders: ReadonlyArray<string>
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
-  client.execute(request).pipe(
-    // A client that turns statuses into errors still got an answer.
-    Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
-    Effect.mapInputContext((context: Context.Context<never>) =>
-      Context.add(context, FetchHttpClient.RequestInit, {
-        ...Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit)),
-        redirect: "manual"
-      })
-    ),
-    Effect.locallyWith(Headers.currentRedactedNames, (names) => [...names, ...redactedHeaders])
-  )
+  HttpClient.mapRequestEffect(client, (request) => Effect.as(followNothing, request))
+    .execute(request)
+    .pipe(
+      // A client that turns statuses into errors still got an answer.
+      Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
+      // The context that `followNothing` changed ends here.
+      Effect.mapInputContext((context: Context.Context<never>) => context),
+      Effect.locallyWith(Headers.currentRedactedNames, (names) => [...names, ...redactedHeaders])
+    )
+
+/**
+ * Changes the context in place, inside of the client: there alone is the caller's `RequestInit` in sight, also when it
+ * was given to the layer of the fetch client and not to the application.
+ */
+const followNothing = FiberRef.update(FiberRef.currentContext, (context) =>
+  Context.add(context, FetchHttpClient.RequestInit, {
+    ...Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit)),
+    redirect: "manual"
+  })
+)
 
 const isStatusError = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"

@@ -18,6 +18,8 @@ export interface TokenAnswer {
   readonly url: string
   readonly status: number
   readonly headers: Headers.Headers
+  /** The server's own clock, in ISO 8601, when it said so. */
+  readonly date: string | undefined
   readonly body: unknown
   readonly arrived: Moment
 }
@@ -76,7 +78,8 @@ export const exchange = (
     if (bytes === undefined) return yield* malformed("a body of more than 1 MiB", status)
     const body = decodeJson(new TextDecoder().decode(bytes))
     if (Option.isNone(body) && status < 300) return yield* malformed("a body that is not JSON", status)
-    return { url, status, headers, body: Option.getOrUndefined(body), arrived }
+    const date = Option.getOrUndefined(Option.map(httpDate(headers.date), DateTime.formatIso))
+    return { url, status, headers, date, body: Option.getOrUndefined(body), arrived }
   })
 
   return send(client, request, provider.redactedHeaders).pipe(
@@ -105,8 +108,16 @@ const readRetryAfter = (headers: Headers.Headers, now: Moment): Duration.Duratio
   const value = headers["retry-after"]?.trim()
   if (value === undefined) return undefined
   if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
-  const instant = (text: string | undefined) =>
-    text === undefined ? undefined : Option.getOrUndefined(DateTime.make(text))?.epochMillis
-  const until = instant(value)
-  return until === undefined ? undefined : Duration.millis(Math.max(0, until - (instant(headers.date) ?? now.millis)))
+  return Option.getOrUndefined(
+    Option.map(httpDate(value), (until) => {
+      const from = Option.match(httpDate(headers.date), { onNone: () => now.millis, onSome: DateTime.toEpochMillis })
+      return Duration.millis(Math.max(0, DateTime.toEpochMillis(until) - from))
+    })
+  )
 }
+
+/** `DateTime` does not know the zone by the name that HTTP dates give it. */
+const httpDate = (text: string | undefined): Option.Option<DateTime.Utc> =>
+  Option.flatMap(Option.fromNullable(text), (text) =>
+    Option.map(DateTime.make(text.replace(/ GMT\s*$/, "Z")), DateTime.toUtc)
+  )

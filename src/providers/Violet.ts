@@ -117,12 +117,12 @@ export const make = Effect.fnUntraced(function* (
     return {
       accessToken: decodeToken(token),
       lifetime: Token.lifetime(
-        { jwt, expiresAt: expires_at, date: answer.headers.date, fallback: fallbackLifetime },
+        { jwt, expiresAt: expires_at, date: answer.date, fallback: fallbackLifetime },
         answer.arrived
       ),
       refreshToken: decodeToken(refresh_token),
       refreshLifetime: Token.lifetime(
-        { jwt: typeof refresh_token === "string" ? refresh_token : undefined, date: answer.headers.date },
+        { jwt: typeof refresh_token === "string" ? refresh_token : undefined, date: answer.date },
         answer.arrived
       ),
       extra: {}
