@@ -219,6 +219,7 @@ const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now
   const keepsRefreshToken = previous !== undefined && Option.isNone(tokens.refreshToken)
   const held: Held.Held = {
     generation,
+    issued: generation,
     tokens: previous === undefined ? tokens : Token.renew(previous.tokens, tokens),
     arrived: now,
     refreshArrived: keepsRefreshToken ? previous.refreshArrived : now,

@@ -78,6 +78,7 @@ export const starting = (seed: Token.TokenSet | undefined, now: Now): State => (
   generation: 0,
   held: seed && {
     generation: 0,
+    issued: 0,
     tokens: seed,
     arrived: now,
     refreshArrived: now,
@@ -111,7 +112,7 @@ export const anyToken: Question = { newerThan: -1, cause: "use" }
 
 /** A token newer than the one current now. */
 export const newer = (state: State): readonly [Question, State] => [
-  { newerThan: state.held?.generation ?? -1, cause: "refresh" },
+  { newerThan: state.held?.issued ?? -1, cause: "refresh" },
   state
 ]
 
@@ -129,7 +130,7 @@ export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Lan
   const cooling = whileCooling(state, ask.deadline, now)
   const hasty = ask.cause !== "refresh" && tooHasty(rules, state, now)
   const launch = () => takeOff(rules, state, ask.cause !== "refresh", now, landing)
-  if (held !== undefined && token !== undefined && held.generation > ask.newerThan && phase !== "expired") {
+  if (held !== undefined && token !== undefined && held.issued > ask.newerThan && phase !== "expired") {
     const renews = phase === "stale" && !flight && !cooling && !hasty && eager(rules, held, now)
     if (!renews) return [{ _tag: "Serve", token }, state]
     const [launched, next] = launch()
@@ -194,7 +195,7 @@ export const reject = (
     return [anyToken, { ...state, strikes: { token, count, until } }]
   }
   const struck = strikes !== undefined && now.nanos < strikes.until
-  return [retried || struck ? anyToken : { newerThan: held.generation, cause: "reject" }, state]
+  return [retried || struck ? anyToken : { newerThan: held.issued, cause: "reject" }, state]
 }
 
 /** How many milliseconds from now the set in hand is to be renewed; undefined when nothing is to be renewed (law 29). */

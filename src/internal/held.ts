@@ -17,6 +17,8 @@ export type RefreshState =
 /** The token set in hand, and when it arrived. */
 export interface Held {
   readonly generation: number
+  /** The generation that brought the access token: an older one, if only the refresh token was rotated since (law 22). */
+  readonly issued: number
   readonly tokens: Token.TokenSet
   readonly arrived: Token.Moment
   readonly refreshArrived: Token.Moment
@@ -38,6 +40,7 @@ export const fromRecord = (
   now: Token.Moment & { readonly random: number }
 ): Held => ({
   generation: record.generation,
+  issued: record.generation,
   tokens,
   arrived: ago(now, record.age),
   refreshArrived: ago(now, record.refreshAge),
