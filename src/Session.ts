@@ -266,7 +266,11 @@ export const make = (
             }),
             ({ answer, ask }) => {
               const again = Effect.suspend(() => obtain((state) => [ask, state], ask.deadline))
-              return follow(answer, restore, again, (failure) => (isTransient(failure) ? again : Effect.fail(failure)))
+              return follow(answer, restore, {
+                waited: again,
+                superseded: again,
+                failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
+              })
             }
           )
         )
@@ -276,8 +280,11 @@ export const make = (
     const follow = (
       answer: SessionState.Answer,
       restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
-      again: Effect.Effect<Token.AccessToken, AuthError>,
-      failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
+      then: {
+        readonly waited: Effect.Effect<Token.AccessToken, AuthError>
+        readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
+        readonly failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
+      }
     ): Effect.Effect<Token.AccessToken, AuthError> => {
       switch (answer._tag) {
         case "Serve":
@@ -287,13 +294,13 @@ export const make = (
             supersede(undefined, answer.launch),
             restore(
               Effect.matchEffect(Deferred.await(answer.flight.landing), {
-                onSuccess: Option.match({ onNone: () => obtain(any), onSome: Effect.succeed }),
-                onFailure: failed
+                onSuccess: Option.match({ onNone: () => then.superseded, onSome: Effect.succeed }),
+                onFailure: then.failed
               })
             )
           )
         case "Wait":
-          return restore(Effect.zipRight(Effect.sleep(answer.millis), again))
+          return restore(Effect.zipRight(Effect.sleep(answer.millis), then.waited))
         case "Fail":
           return Effect.fail(answer.failure)
       }
@@ -311,12 +318,11 @@ export const make = (
             ({ answer, old, until }) =>
               Effect.zipRight(
                 supersede(old, undefined),
-                follow(
-                  answer,
-                  restore,
-                  Effect.suspend(() => loginBy(until)),
-                  Effect.fail
-                )
+                follow(answer, restore, {
+                  waited: Effect.suspend(() => loginBy(until)),
+                  superseded: Effect.suspend(() => obtain(any)),
+                  failed: Effect.fail
+                })
               )
           )
         )

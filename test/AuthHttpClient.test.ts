@@ -451,7 +451,7 @@ describe("AuthHttpClient", () => {
         let times = 0
         const asked = yield* Deferred.make<void>()
         const stuck = new ReadableStream({
-          pull: () => Effect.runPromise(Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)),
+          pull: () => Deferred.unsafeDone(asked, Effect.void),
           cancel: () => {
             cancelled = true
           }
@@ -464,6 +464,34 @@ describe("AuthHttpClient", () => {
         yield* TestClock.adjust("3 seconds")
         assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
         assert.isTrue(cancelled)
+      })
+    )
+
+    it.scoped("law 24: a second 401 that has no end still goes to the caller, and only its body fails", () =>
+      Effect.gen(function* () {
+        const { api } = yield* setup({
+          handlers: { "/v1/no": () => new Response(countedBody(Number.POSITIVE_INFINITY).stream, { status: 401 }) }
+        })
+        const answer = yield* api.get("/no")
+        assert.strictEqual(answer.status, 401)
+        const error = yield* Effect.flip(answer.text)
+        assert.deepInclude({ _tag: error._tag, reason: error.reason }, { _tag: "ResponseError", reason: "Decode" })
+      })
+    )
+
+    it.scoped("law 24: a kept answer has its headers, cookies, JSON, form and stream as ever", () =>
+      Effect.gen(function* () {
+        const headers = { "content-type": "application/x-www-form-urlencoded", "set-cookie": "a=1" }
+        const { api } = yield* setup({
+          handlers: { "/v1/no": () => new Response("a=1", { status: 401, headers }) }
+        })
+        const get = api.get("/no")
+        const answer = yield* get
+        assert.strictEqual(Cookies.toRecord(answer.cookies).a, "1")
+        assert.strictEqual((yield* answer.formData).get("a"), "1")
+        assert.deepStrictEqual(yield* (yield* get).urlParamsBody, [["a", "1"]])
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText((yield* get).stream)), "a=1")
+        assert.strictEqual((yield* (yield* get).arrayBuffer).byteLength, 3)
       })
     )
 

@@ -3,10 +3,11 @@ import type { AddressInfo } from "node:net"
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, type Layer, TestClock } from "effect"
+import { Deferred, Duration, Effect, type Layer, TestClock } from "effect"
 import type { MalformedResponse, NetworkFailure } from "../src/AuthError.js"
 import { exchange } from "../src/internal/exchange.js"
 import * as Faults from "../src/testing/Faults.js"
+import { httpDate } from "../src/testing/SandboxClient.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 
 const provider = { name: "test", redactedHeaders: ["x-secret"] }
@@ -95,7 +96,7 @@ describe("exchange", () => {
   }
 
   const now = Date.UTC(2026, 0, 1)
-  const date = (seconds: number) => Effect.runSync(Effect.sync(() => new Date(now + seconds * 1000).toUTCString()))
+  const date = (seconds: number) => httpDate(now + seconds * 1000)
   const waits: ReadonlyArray<readonly [string, Record<string, string>, Duration.Duration | undefined]> = [
     ["no Retry-After", {}, undefined],
     ["seconds", { "retry-after": "120" }, Duration.seconds(120)],
@@ -380,9 +381,9 @@ describe("exchange", () => {
 
     it.scopedLive(`law 12: over ${name}, an endless body is refused and its connection closed`, () =>
       Effect.gen(function* () {
-        const closed = yield* Effect.makeLatch(false)
+        const closed = yield* Deferred.make<void>()
         const { url } = yield* listen((_, response) => {
-          response.on("close", () => Effect.runSync(closed.open))
+          response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
           const chunk = " ".repeat(65_536)
           const more = () => {
             while (!response.destroyed && response.write(chunk)) {}
@@ -392,7 +393,7 @@ describe("exchange", () => {
         })
         const error = yield* ask(url)
         assert.deepInclude({ ...error }, { _tag: "MalformedResponse", outcome: "unknown", url, status: 200 })
-        yield* Effect.timeout(closed.await, "10 seconds")
+        yield* Effect.timeout(Deferred.await(closed), "10 seconds")
       })
     )
   }

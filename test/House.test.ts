@@ -17,7 +17,9 @@ const library = Array.from(files.keys()).filter((path) => !path.startsWith("test
 
 const importsOf = (path: string): ReadonlyArray<string> =>
   Array.from(
-    (code.get(path) ?? "").matchAll(/^(?:import|export)\b[^;]*?from "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm),
+    (code.get(path) ?? "").matchAll(
+      /^(?:import|export)\b[^;]*?from "([^"]+)"|^import "([^"]+)"|\bimport\("([^"]+)"\)/gm
+    ),
     (match) => match[1] ?? match[2] ?? match[3] ?? ""
   )
 
@@ -123,7 +125,11 @@ describe("the house", () => {
         /\bDate\.now\b|\bnew Date\b|\bMath\.random\b|\bfetch\(|\bset(Timeout|Interval|Immediate)\b|\bprocess\.|\bperformance\.|\bconsole\./
       )
     )
-    none(places(library, /\basync\b|\bawait\b|\bnew Promise\b|\bPromise\./).filter((place) => !/Effect\.async|\.await\b/.test(place)))
+    none(
+      places(library, /\basync\b|\bawait\b|\bnew Promise\b|\bPromise\./).filter(
+        (place) => !/Effect\.async|\.await\b/.test(place)
+      )
+    )
     none(places(library, /\btry \{|\bcatch \(/))
   })
 

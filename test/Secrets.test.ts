@@ -7,11 +7,11 @@ import { AuthProvider } from "../src/AuthProvider.js"
 import * as Credentials from "../src/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/Session.js"
+import * as Token from "../src/Token.js"
+import * as TokenStore from "../src/TokenStore.js"
 import * as Faults from "../src/testing/Faults.js"
 import type * as SandboxLog from "../src/testing/SandboxLog.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
-import * as Token from "../src/Token.js"
-import * as TokenStore from "../src/TokenStore.js"
 import { exhibits, Secrets, tap } from "./support/secrets.js"
 
 // Each looks different in a URL, in JSON and in base64.
@@ -53,7 +53,10 @@ const setup = Effect.fnUntraced(function* (setup: Setup = {}) {
   const exhibit = exhibits(secrets)
   const tapped = tap(sandbox.client, secrets, setup.rewrite)
   const bare = setup.wrap === undefined ? tapped : setup.wrap(tapped)
-  const credentials = { username: Redacted.make("test-user@example.com"), password: Redacted.make(setup.password ?? password) }
+  const credentials = {
+    username: Redacted.make("test-user@example.com"),
+    password: Redacted.make(setup.password ?? password)
+  }
   const violet: Violet.Options & Auth.Options = {
     appId: 1234,
     appSecret: Redacted.make(appSecret),
@@ -190,7 +193,8 @@ describe("law 27: no secret shows", () => {
         "the status of a span": () => Effect.withSpan(Effect.die(hidden), "span"),
         "the request of an error": (exhibit) => exhibit.showExit("x", Exit.fail(error)),
         "a hidden property": (exhibit) => exhibit.show("x", hidden),
-        "a chain of causes": (exhibit) => exhibit.show("x", new Error("a", { cause: new Error("b", { cause: secret }) })),
+        "a chain of causes": (exhibit) =>
+          exhibit.show("x", new Error("a", { cause: new Error("b", { cause: secret }) })),
         bytes: (exhibit) => exhibit.show("x", { body: new TextEncoder().encode(`{"a":"${secret}"}`) }),
         "base64 of it and more": (exhibit) => exhibit.show("x", Buffer.from(`user:${secret}\n`).toString("base64")),
         "a part of a URL": (exhibit) => exhibit.show("x", new URL(`https://violet.test/?a=${secret}`))
@@ -259,7 +263,9 @@ describe("law 27: no secret shows", () => {
   const misconfigured: Record<string, Partial<Violet.Options & Auth.Options>> = {
     "an app secret that no header can hold": { appSecret: Redacted.make(`${appSecret}\n${password}`) },
     "an address with a password in it": { baseUrl: `https://violet:${encodeURIComponent(password)}@violet.test/v1` },
-    "an address with a secret in its query": { baseUrl: `https://violet.test/v1?secret=${encodeURIComponent(appSecret)}` },
+    "an address with a secret in its query": {
+      baseUrl: `https://violet.test/v1?secret=${encodeURIComponent(appSecret)}`
+    },
     "an address that is none": { baseUrl: appSecret },
     "two addresses": { environment: "sandbox", baseUrl: "https://violet.test" }
   }
@@ -326,7 +332,11 @@ describe("law 27: no secret shows", () => {
           wrap: (client) =>
             HttpClient.make((request, url) => {
               if (/login|token/.test(url.pathname)) return client.execute(request)
-              const cause = Object.assign(new Error("boom"), { code: "ECONNRESET", request, headers: [request.headers] })
+              const cause = Object.assign(new Error("boom"), {
+                code: "ECONNRESET",
+                request,
+                headers: [request.headers]
+              })
               return Effect.fail(new HttpClientError.RequestError({ request, reason: kind, cause }))
             })
         })
@@ -366,7 +376,10 @@ describe("law 27: no secret shows", () => {
       const setting = yield* setup({
         wrap: (client) =>
           HttpClient.make((request) =>
-            Effect.zipRight(client.execute(request), Effect.die(new TypeError(`cannot send ${JSON.stringify(request)}`)))
+            Effect.zipRight(
+              client.execute(request),
+              Effect.die(new TypeError(`cannot send ${JSON.stringify(request)}`))
+            )
           )
       })
       assert.include(yield* use(setting), "accessToken MalformedResponse")

@@ -57,7 +57,7 @@ export const make = (options: {
     )
 
   const load = attempt(
-    store.load(key),
+    Effect.suspend(() => store.load(key)),
     storeTimeout,
     new StoreFailure({ operation: "load", problem: "it does not answer" }),
     new StoreFailure({ operation: "load", problem: "a defect in the store" })

@@ -22,9 +22,14 @@ export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured =
 const negative = (input: Duration.DurationInput): boolean =>
   typeof input === "number" || typeof input === "bigint"
     ? !(input >= 0)
-    : typeof input === "string" && /^\s*-/.test(input)
+    : Array.isArray(input)
+      ? input.some(negative)
+      : typeof input === "string" && /^\s*-/.test(input)
 
-/** A duration, or the typed error that names the option. */
+/** As good as for ever, and unlike that a number of nanoseconds: ten years. */
+const longest = Duration.days(3650)
+
+/** A duration, at most ten years, or the typed error that names the option. */
 export const duration = (
   field: string,
   input: Duration.DurationInput
@@ -33,7 +38,7 @@ export const duration = (
     Option.filter(Duration.decodeUnknown(input), () => !negative(input)),
     {
       onNone: () => new Misconfigured({ field, problem: "must be a duration, and not a negative one" }),
-      onSome: Effect.succeed
+      onSome: (value) => Effect.succeed(Duration.min(value, longest))
     }
   )
 

@@ -23,6 +23,7 @@ export const make = (start = 1_700_000_000_000): ManualClock => {
     Effect.async<void>((resume) => {
       const millis = Duration.toMillis(duration)
       if (millis > longestTimer) return
+      if (millis <= 0) return void resume(Effect.void)
       const sleeper = { at: monotonic + millis, wake: () => resume(Effect.void) }
       const place = sleepers.findIndex(({ at }) => at > sleeper.at)
       sleepers.splice(place === -1 ? sleepers.length : place, 0, sleeper)

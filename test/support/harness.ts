@@ -151,7 +151,9 @@ export const session = (
   options: SessionOptions = {}
 ): Effect.Effect<Session.Service, AuthError.Misconfigured, Scope.Scope> =>
   Effect.gen(function* () {
-    const { credentials, renewal, store, ...rest } = options
+    const { credentials, renewal, store, ...given } = options
+    // Nobody moves the clock while a test ends.
+    const rest: Session.Options = { shutdownDeadline: "0 seconds", ...given }
     const watcher = renewal ? yield* Renewal.make : undefined
     const context: Context.Context<Credentials.Credentials> = yield* Layer.build(
       credentials === "none" ? Credentials.layerNone : Credentials.layerEffect(credentials ?? Effect.succeed(user))

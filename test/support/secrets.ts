@@ -182,9 +182,9 @@ export const exhibits = (secrets: Secrets): Exhibits => {
   }
 
   const log = Logger.make<unknown, void>((options) => {
-      process.stderr.write(
-        `LEAK ${options.fiberId.toString()} ${String(options.message)} ${Cause.pretty(options.cause)}\n`
-      )
+    process.stderr.write(
+      `LEAK ${options.fiberId.toString()} ${String(options.message)} ${Cause.pretty(options.cause)}\n`
+    )
     add("log line", [
       Logger.jsonLogger.log(options),
       Logger.logfmtLogger.log(options),
