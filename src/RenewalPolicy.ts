@@ -117,13 +117,13 @@ export const hastyExchanges = 5
 export const hastyAge: Duration.Duration = Duration.seconds(1)
 
 /**
- * The longest sleep of the renewal fiber: one minute. Longer waits are slept in slices, because a timer of more than
+ * The longest sleep of the renewal fiber: five minutes. Longer waits are slept in slices, because a timer of more than
  * 24.8 days never fires, and because a machine that wakes up must not wait out what the clock already passed.
  *
  * @since 0.1.0
  * @category models
  */
-export const slice: Duration.Duration = Duration.minutes(1)
+export const slice: Duration.Duration = Duration.minutes(5)
 
 /**
  * The Schedule of the renewal fiber: it recurs for ever, each time after the delay it was fed, at most a slice.

@@ -46,7 +46,8 @@ export const make = (rules: Rules, state: State, now: Token.Moment): Status => {
   return {
     state: ended && !alive ? "failed" : held === undefined ? "signed-out" : "signed-in",
     token,
-    generation: held?.generation ?? state.generation,
+    // What is being saved is not seen yet, nor is its generation.
+    generation: held?.generation ?? state.generation - (state.flight?.pending === undefined ? 0 : 1),
     exchanging: state.flight !== undefined,
     expiresAt: Option.flatMap(Option.fromNullable(held), Held.endsAt),
     failure: Option.map(Option.fromNullable(block), ({ failure }) => failure),

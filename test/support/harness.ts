@@ -46,25 +46,26 @@ export const provider = (options: ProviderOptions = {}): Scripted => {
   const counts = { refresh: 0, login: 0, now: 0, most: 0, token: 0 }
   const presented: Array<string> = []
   const revoked: Array<string> = []
-  const answer: Exchange = Effect.sync(() => {
-    const n = ++counts.token
-    return Token.make({
-      accessToken: secret(`test-access-${n}`),
-      lifetime: scripted.lifetime,
-      refreshToken: options.withoutRefreshToken
-        ? undefined
-        : rotation !== "none" || counts.refresh === 0
-          ? secret(`test-refresh-${n}`)
-          : undefined,
-      refreshLifetime: options.refreshLifetime
+  const answer = (kind: "refresh" | "login"): Exchange =>
+    Effect.sync(() => {
+      const n = ++counts.token
+      return Token.make({
+        accessToken: secret(`test-access-${n}`),
+        lifetime: scripted.lifetime,
+        refreshToken: options.withoutRefreshToken
+          ? undefined
+          : rotation !== "none" || kind === "login"
+            ? secret(`test-refresh-${n}`)
+            : undefined,
+        refreshLifetime: options.refreshLifetime
+      })
     })
-  })
   const run = (kind: "refresh" | "login"): Exchange =>
     Effect.suspend(() => {
       counts[kind]++
       counts.most = Math.max(counts.most, ++counts.now)
       const change = script.shift() ?? standing
-      return change === undefined ? answer : change(answer)
+      return change === undefined ? answer(kind) : change(answer(kind))
     }).pipe(Effect.ensuring(Effect.sync(() => counts.now--)))
   const scripted: Scripted = {
     service: {

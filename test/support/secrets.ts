@@ -220,8 +220,10 @@ export const exhibits = (secrets: Secrets): Exhibits => {
         if (Exit.isSuccess(exit)) return
         // The bare client fails with what it was given; of that, its own span tells what an exporter reads of it.
         if (!fields.name.startsWith("http.client")) return add("span", shownCause(exit.cause))
-        tell(Cause.pretty(exit.cause))
-        for (const { message, name, stack } of Cause.prettyErrors(exit.cause)) tell(name, message, stack)
+        add(
+          "span of the bare client",
+          Cause.prettyErrors(exit.cause).flatMap(({ message, name, stack }) => [name, message, stack ?? ""])
+        )
       },
       attribute: (key, value) => {
         attributes.set(key, value)

@@ -13,14 +13,16 @@ import type * as Status from "../../src/Status.js"
 import * as Token from "../../src/Token.js"
 import * as TokenStore from "../../src/TokenStore.js"
 
-// What is checked here, tsc checks: nothing in these tests is run.
+// What is checked here, tsc checks: nothing of it does anything.
 
 const options: Violet.Options = { appId: 1234, appSecret: Redacted.make("secret") }
 const credentials = Credentials.layer({ username: Redacted.make("user"), password: Redacted.make("password") })
-declare const bare: Layer.Layer<HttpClient.HttpClient>
-declare const provider: Effect.Effect<AuthProvider.Service>
-declare const error: AuthError.AuthError
-declare const client: AuthHttpClient.Service
+const some = <A>(): A => undefined as A
+const bareClient = some<HttpClient.HttpClient>()
+const bare = some<Layer.Layer<HttpClient.HttpClient>>()
+const provider = some<Effect.Effect<AuthProvider.Service>>()
+const error = some<AuthError.AuthError>()
+const client = some<AuthHttpClient.Service>()
 
 /** An application as the README has it. */
 const application = Effect.gen(function* () {
@@ -48,13 +50,9 @@ describe("types", () => {
       Effect.runPromise(application.pipe(Effect.provide(Violet.layer(options)), Effect.provide(credentials)))
       // @ts-expect-error Credentials are missing
       Effect.runPromise(application.pipe(Effect.provide(Violet.layer(options)), Effect.provide(bare)))
-      // @ts-expect-error the authorized client cannot stand in for the bare one beneath it
-      Effect.runPromise(
-        application.pipe(
-          Effect.provide(Violet.layer(options)),
-          Effect.provide([credentials, AuthHttpClient.AuthHttpClient])
-        )
-      )
+      const itself = Effect.provideService(application, HttpClient.HttpClient, bareClient)
+      // @ts-expect-error the bare client cannot stand in for the authorized one
+      Effect.runPromise(itself)
       // @ts-expect-error the application secret is not redacted
       Violet.layer({ appId: 1234, appSecret: "secret" })
       // @ts-expect-error the application id is no number
