@@ -148,10 +148,22 @@ const sane = (seconds: number | undefined): Option.Option<Duration.Duration> =>
     ? Option.none()
     : Option.some(Duration.min(Duration.seconds(seconds), longestLifetime))
 
+/**
+ * The instant a text tells, in milliseconds since 1970, if it tells one: an HTTP date
+ * ([RFC 9110 §5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)) or an ISO 8601 one.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const instant = (text: string): number | undefined =>
+  Option.getOrUndefined(DateTime.make(text.replace(/ GMT\s*$/, " +0000")))?.epochMillis
+
 /** Instants past the year 5138 in seconds are read as milliseconds: no server means those. */
 const epochSeconds = (u: unknown): number | undefined => {
-  const n = finite(u) ?? (typeof u === "string" ? Option.getOrUndefined(DateTime.make(u))?.epochMillis : undefined)
-  return n === undefined || n < 1e11 ? n : n / 1000
+  const n = finite(u)
+  if (n !== undefined) return n < 1e11 ? n : n / 1000
+  const millis = typeof u === "string" ? instant(u) : undefined
+  return millis === undefined ? undefined : millis / 1000
 }
 
 /**

@@ -851,7 +851,8 @@ describe("AuthHttpClient", () => {
         Effect.map(client.get(at("item"), { headers: { "x-mine": "1" } }), ({ request }) => ({
           method: request.method,
           url: request.url,
-          mine: request.headers["x-mine"]
+          mine: request.headers["x-mine"],
+          authorized: Headers.has(request.headers, "x-violet-token")
         }))
     }
     for (const [name, use] of Object.entries(uses)) {

@@ -227,7 +227,10 @@ describe("the flight", () => {
       const p = provider({ rotation: "single-use" })
       const store = yield* watchedStore
       const scope = yield* Scope.make()
-      const s = yield* Scope.extend(session(p, { store: store.service, key: "key", shutdownDeadline: "10 seconds" }), scope)
+      const s = yield* Scope.extend(
+        session(p, { store: store.service, key: "key", shutdownDeadline: "10 seconds" }),
+        scope
+      )
       yield* s.accessToken
       const flight = yield* held
       p.next(flight.exchange)

@@ -114,8 +114,6 @@ const replay = (response: HttpClientResponse.HttpClientResponse, text: string, b
 export const shown = (value: unknown): ReadonlyArray<string> => [
   attempt(() => String(value)),
   attempt(() => JSON.stringify(value) ?? ""),
-  attempt(() => JSON.stringify(value, null, 2) ?? ""),
-  inspect(value),
   inspect(value, { depth: 20, showHidden: true, maxArrayLength: null, maxStringLength: null, breakLength: 1e6 }),
   inspect(value, { depth: 20, customInspect: false, maxArrayLength: null, maxStringLength: null, breakLength: 1e6 }),
   ...(value instanceof Error ? [value.name, value.message, value.stack ?? ""] : []),
@@ -155,9 +153,8 @@ const reachable = (value: unknown): ReadonlyArray<string> => {
 
 /** Whatever shows of a failure. */
 export const shownCause = (cause: Cause.Cause<unknown>): ReadonlyArray<string> => [
-  Cause.pretty(cause),
   Cause.pretty(cause, { renderErrorCause: true }),
-  ...Cause.prettyErrors(cause).flatMap((error) => [error.message, error.stack ?? "", inspect(error, { depth: 20 })]),
+  ...Cause.prettyErrors(cause).flatMap((error) => [error.message, error.stack ?? ""]),
   ...shown(cause),
   ...[...Cause.failures(cause), ...Cause.defects(cause)].flatMap(shown)
 ]
@@ -182,9 +179,6 @@ export const exhibits = (secrets: Secrets): Exhibits => {
   }
 
   const log = Logger.make<unknown, void>((options) => {
-    process.stderr.write(
-      `LEAK ${options.fiberId.toString()} ${String(options.message)} ${Cause.pretty(options.cause)}\n`
-    )
     add("log line", [
       Logger.jsonLogger.log(options),
       Logger.logfmtLogger.log(options),
