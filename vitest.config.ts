@@ -1,8 +1,16 @@
 import { defineConfig } from "vitest/config"
 
+const source = (path: string) => new URL(path, import.meta.url).pathname
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^effect-auth$/, replacement: source("src/index.ts") },
+      { find: /^effect-auth\/(.*)$/, replacement: source("src/$1.ts") }
+    ]
+  },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     testTimeout: 30_000,
     coverage: {
       provider: "v8",

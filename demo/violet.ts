@@ -18,7 +18,7 @@ const Merchants = Schema.Struct({
 export const violet: Api = {
   name: "violet",
   variables: ["VIOLET_APP_ID", "VIOLET_APP_SECRET", "VIOLET_USERNAME", "VIOLET_PASSWORD"],
-  layerConfig: Layer.provide(Violet.layerConfig(), Violet.layerCredentialsConfig),
+  layerConfig: Layer.provide(Violet.layerConfig(), Violet.layerCredentialsConfig()),
   sandbox: ({ lifetime }) => VioletSandbox.make({ ...application, ...user, lifetime, pages: 25 }),
   layerSandbox: (baseUrl) =>
     Violet.layer({

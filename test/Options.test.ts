@@ -63,7 +63,7 @@ const configured = (more: Record<string, string | undefined>) => {
     value === undefined ? [] : [[name, value] as const]
   )
   return Layer.provide(
-    Layer.merge(Violet.layerConfig({ renewal: "on-use" }), Violet.layerCredentialsConfig),
+    Layer.merge(Violet.layerConfig({ renewal: "on-use" }), Violet.layerCredentialsConfig()),
     Layer.setConfigProvider(ConfigProvider.fromMap(new Map(entries)))
   )
 }
@@ -248,7 +248,7 @@ describe("variables of the environment", () => {
       yield* refuses(Layer.provide(Violet.layerConfig(), Layer.setConfigProvider(broken)), "NOWHERE")
       const nested = ConfigProvider.nested(ConfigProvider.fromMap(new Map()), "SHOP")
       yield* refuses(
-        Layer.provide(Violet.layerCredentialsConfig, Layer.setConfigProvider(nested)),
+        Layer.provide(Violet.layerCredentialsConfig(), Layer.setConfigProvider(nested)),
         "SHOP.VIOLET_USERNAME"
       )
     })
@@ -351,7 +351,7 @@ describe("credentials", () => {
         password: Redacted.make(variables.get("VIOLET_PASSWORD") ?? "")
       }))
       const config = Layer.setConfigProvider(changing(variables))
-      const ways = [Credentials.layerEffect(vault), Layer.provide(Violet.layerCredentialsConfig, config)]
+      const ways = [Credentials.layerEffect(vault), Layer.provide(Violet.layerCredentialsConfig(), config)]
       for (const layer of ways) {
         variables.set("VIOLET_PASSWORD", "test-password")
         const sandbox = yield* VioletSandbox.make()

@@ -123,7 +123,7 @@ describe("Violet", () => {
         const sandbox = yield* VioletSandbox.make()
         const build = (values: Record<string, string>) =>
           Violet.layerConfig({ renewal: "on-use" }).pipe(
-            Layer.provide([Violet.layerCredentialsConfig, Layer.succeed(HttpClient.HttpClient, sandbox.client)]),
+            Layer.provide([Violet.layerCredentialsConfig(), Layer.succeed(HttpClient.HttpClient, sandbox.client)]),
             Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))),
             Layer.build
           )

@@ -3,7 +3,6 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,8 +17,6 @@ export interface TokenAnswer {
   readonly url: string
   readonly status: number
   readonly headers: Headers.Headers
-  /** The server's own clock, in ISO 8601, when it said so. */
-  readonly date: string | undefined
   readonly body: unknown
   readonly arrived: Moment
 }
@@ -78,8 +75,7 @@ export const exchange = (
     if (bytes === undefined) return yield* malformed("a body of more than 1 MiB", status)
     const body = decodeJson(new TextDecoder().decode(bytes))
     if (Option.isNone(body) && status < 300) return yield* malformed("a body that is not JSON", status)
-    const date = Option.getOrUndefined(Option.map(httpDate(headers.date), DateTime.formatIso))
-    return { url, status, headers, date, body: Option.getOrUndefined(body), arrived }
+    return { url, status, headers, body: Option.getOrUndefined(body), arrived }
   })
 
   return send(client, request, provider.redactedHeaders).pipe(
@@ -108,16 +104,7 @@ const readRetryAfter = (headers: Headers.Headers, now: Moment): Duration.Duratio
   const value = headers["retry-after"]?.trim()
   if (value === undefined) return undefined
   if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
-  return Option.getOrUndefined(
-    Option.map(httpDate(value), (until) => {
-      const from = Option.match(httpDate(headers.date), { onNone: () => now.millis, onSome: DateTime.toEpochMillis })
-      return Duration.millis(Math.max(0, DateTime.toEpochMillis(until) - from))
-    })
-  )
+  const until = Token.instant(value)
+  const from = Token.instant(headers.date ?? "") ?? now.millis
+  return until === undefined ? undefined : Duration.millis(Math.max(0, until - from))
 }
-
-/** `DateTime` does not know the zone by the name that HTTP dates give it. */
-const httpDate = (text: string | undefined): Option.Option<DateTime.Utc> =>
-  Option.flatMap(Option.fromNullable(text), (text) =>
-    Option.map(DateTime.make(text.replace(/ GMT\s*$/, "Z")), DateTime.toUtc)
-  )

@@ -117,12 +117,12 @@ export const make = Effect.fnUntraced(function* (
     return {
       accessToken: decodeToken(token),
       lifetime: Token.lifetime(
-        { jwt, expiresAt: expires_at, date: answer.date, fallback: fallbackLifetime },
+        { jwt, expiresAt: expires_at, date: answer.headers.date, fallback: fallbackLifetime },
         answer.arrived
       ),
       refreshToken: decodeToken(refresh_token),
       refreshLifetime: Token.lifetime(
-        { jwt: typeof refresh_token === "string" ? refresh_token : undefined, date: answer.date },
+        { jwt: typeof refresh_token === "string" ? refresh_token : undefined, date: answer.headers.date },
         answer.arrived
       ),
       extra: {}
@@ -208,15 +208,14 @@ export const layerConfig = (
   Auth.layer(fromConfig, options)
 
 /**
- * User name and password from `VIOLET_USERNAME` and `VIOLET_PASSWORD`.
+ * User name and password from `VIOLET_USERNAME` and `VIOLET_PASSWORD`. Each call makes a layer of its own, since a
+ * constant one, used for two accounts with two `ConfigProvider`s, would be built once and give both the same password.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerCredentialsConfig: Layer.Layer<Credentials.Credentials, Misconfigured> = Credentials.layerConfig({
-  username: "VIOLET_USERNAME",
-  password: "VIOLET_PASSWORD"
-})
+export const layerCredentialsConfig = (): Layer.Layer<Credentials.Credentials, Misconfigured> =>
+  Credentials.layerConfig({ username: "VIOLET_USERNAME", password: "VIOLET_PASSWORD" })
 
 const variables: Record<string, string> = {
   appId: "VIOLET_APP_ID",

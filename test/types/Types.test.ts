@@ -75,7 +75,7 @@ describe("types", () => {
     type Provides = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHttpClient
     expectTypeOf(Violet.layer(options)).toEqualTypeOf<Layer.Layer<Provides, AuthError.Misconfigured, Needs>>()
     expectTypeOf(Violet.layerConfig()).toEqualTypeOf<Layer.Layer<Provides, AuthError.Misconfigured, Needs>>()
-    expectTypeOf(Violet.layerCredentialsConfig).toEqualTypeOf<
+    expectTypeOf(Violet.layerCredentialsConfig()).toEqualTypeOf<
       Layer.Layer<Credentials.Credentials, AuthError.Misconfigured>
     >()
     expectTypeOf(() => Auth.layer(provider)).returns.toEqualTypeOf<
