@@ -27,6 +27,7 @@ import * as Flight from "./Flight.js"
 import * as Courier from "./internal/courier.js"
 import * as Held from "./internal/held.js"
 import { duration, positive } from "./internal/options.js"
+import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
@@ -58,7 +59,7 @@ export interface Service {
   ) => Effect.Effect<Token.AccessToken, AuthError>
   /** Logs in anew: forgets the old token set, and wins over an exchange under way. */
   readonly login: Effect.Effect<Token.AccessToken, AuthError>
-  /** Takes over tokens obtained elsewhere, in place of what the session holds. Fails with `Misconfigured` on an empty set. */
+  /** Takes over tokens obtained elsewhere, in place of what the session holds. Fails with `Misconfigured` on a set without a token. */
   readonly adopt: (tokens: Token.TokenSet) => Effect.Effect<void, AuthError>
   /** Signs out: locally at once and always, at the server where the API allows it. */
   readonly logout: Effect.Effect<void>
@@ -113,7 +114,7 @@ export interface Options {
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
 const storeTimeout = Duration.seconds(2)
 
-const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Token.now, Random.next, (now, random) => ({
+const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.now, Random.next, (now, random) => ({
   ...now,
   random
 }))
@@ -142,6 +143,7 @@ export const make = (
       storeTimeout
     })
     const scope = yield* Effect.scope
+    if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* unsendable("seed")
     const context = yield* Effect.context<never>()
     const ref = yield* SynchronizedRef.make(SessionState.starting(options.seed, yield* reading))
     const owned = new Set<Fiber.RuntimeFiber<void>>()
@@ -236,7 +238,7 @@ export const make = (
     const saveNow: Effect.Effect<boolean> = Effect.gen(function* () {
       const state = yield* SynchronizedRef.get(ref)
       if (state.saved) return true
-      const record = SessionState.record(state, yield* Token.now)
+      const record = SessionState.record(state, yield* Moment.now)
       const result = yield* courier.save(record)
       const kept = result === "older" ? Either.getOrElse(yield* courier.load, Option.none) : Option.none()
       return yield* transition((now) => SessionState.saved(now, record, result, kept))
@@ -330,8 +332,8 @@ export const make = (
 
     const adopt = (tokens: Token.TokenSet): Effect.Effect<void, AuthError> =>
       whileOpen(
-        Option.isNone(tokens.accessToken) && Option.isNone(tokens.refreshToken)
-          ? new Misconfigured({ field: "tokens", problem: "hold neither an access token nor a refresh token" })
+        !Token.isSendable(tokens)
+          ? unsendable("tokens")
           : Effect.uninterruptibleMask((restore) =>
               Effect.flatMap(
                 transition((state) => {
@@ -418,6 +420,9 @@ export const make = (
       changes
     }
   })
+
+const unsendable = (field: string) =>
+  new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
 
 const any = (state: SessionState.State) => [SessionState.anyToken, state] as const
 

@@ -12,6 +12,7 @@ import * as AuthError from "./AuthError.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
+import type * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import type * as Token from "./Token.js"
 import * as TokenStore from "./TokenStore.js"
@@ -23,7 +24,7 @@ export interface Rules {
 }
 
 /** Both clocks, and a number in [0, 1) for jitter. */
-export interface Now extends Token.Moment {
+export interface Now extends Moment.Moment {
   readonly random: number
 }
 
@@ -51,6 +52,7 @@ export interface Block {
   readonly until: bigint | undefined
 }
 
+/** All that a session knows. */
 export interface State {
   /** Grows by one with every token set obtained, and with every log out. */
   readonly generation: number
@@ -108,6 +110,7 @@ export interface Ask extends Question {
   readonly deadline: bigint
 }
 
+/** Any token that is valid now. */
 export const anyToken: Question = { newerThan: -1, cause: "use" }
 
 /** A token newer than the one current now. */
@@ -116,6 +119,7 @@ export const newer = (state: State): readonly [Question, State] => [
   state
 ]
 
+/** What a caller is to do. */
 export type Answer =
   | { readonly _tag: "Serve"; readonly token: Token.AccessToken; readonly launch?: Flight | undefined }
   | { readonly _tag: "Join"; readonly flight: Flight; readonly launch?: Flight | undefined }
@@ -267,7 +271,7 @@ export const saved = (
 }
 
 /** What the store keeps of a state. */
-export const record = (state: State, now: Token.Moment): TokenStore.Record =>
+export const record = (state: State, now: Moment.Moment): TokenStore.Record =>
   state.held === undefined ? TokenStore.signedOut(state.generation) : Held.toRecord(state.held, now)
 
 /** A block that only a log in or `adopt` lifts. */

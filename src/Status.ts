@@ -8,8 +8,8 @@ import * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
 import * as Held from "./internal/held.js"
+import type * as Moment from "./Moment.js"
 import type { Rules, State } from "./SessionState.js"
-import type * as Token from "./Token.js"
 
 /**
  * What a session looks like from outside, without a secret in it.
@@ -38,7 +38,7 @@ export interface Status {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (rules: Rules, state: State, now: Token.Moment): Status => {
+export const make = (rules: Rules, state: State, now: Moment.Moment): Status => {
   const { block, held } = state
   const token = Held.phase(held, rules.leeway, now)
   const alive = token === "fresh" || token === "stale"

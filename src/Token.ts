@@ -3,14 +3,13 @@
  *
  * @since 0.1.0
  */
-import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Moment from "./Moment.js"
 
 /**
  * What a request carries to be let in ([RFC 6749 §1.4](https://www.rfc-editor.org/rfc/rfc6749#section-1.4)).
@@ -82,47 +81,6 @@ export const renew = (previous: TokenSet, answer: TokenSet): TokenSet => ({
 })
 
 /**
- * One look at both clocks: the wall clock in milliseconds, which may jump, and the monotonic clock in nanoseconds, which
- * may stand still while the machine sleeps.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Moment {
-  readonly millis: number
-  readonly nanos: bigint
-}
-
-/**
- * Looks at both clocks.
- *
- * @since 0.1.0
- * @category models
- */
-export const now: Effect.Effect<Moment> = Effect.clockWith((clock) =>
-  Effect.succeed({ millis: clock.unsafeCurrentTimeMillis(), nanos: clock.unsafeCurrentTimeNanos() })
-)
-
-/**
- * The milliseconds since `from`, by the clock that says more; never negative (law 5).
- *
- * A clock set back makes the wall clock say too little, and a machine that slept makes the monotonic one say too little.
- * Neither makes a dead token look alive.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const age = (from: Moment, now: Moment): number => Math.max(0, now.millis - from.millis, monotonicAge(from, now))
-
-/**
- * The milliseconds since `from` by the monotonic clock alone.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const monotonicAge = (from: Moment, now: Moment): number => Number(now.nanos - from.nanos) / 1e6
-
-/**
  * Lifetimes longer than this are taken for this: ten years.
  *
  * @since 0.1.0
@@ -148,21 +106,11 @@ const sane = (seconds: number | undefined): Option.Option<Duration.Duration> =>
     ? Option.none()
     : Option.some(Duration.min(Duration.seconds(seconds), longestLifetime))
 
-/**
- * The instant a text tells, in milliseconds since 1970, if it tells one: an HTTP date
- * ([RFC 9110 §5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)) or an ISO 8601 one.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const instant = (text: string): number | undefined =>
-  Option.getOrUndefined(DateTime.make(text.replace(/ GMT\s*$/, " +0000")))?.epochMillis
-
 /** Instants past the year 5138 in seconds are read as milliseconds: no server means those. */
 const epochSeconds = (u: unknown): number | undefined => {
   const n = finite(u)
   if (n !== undefined) return n < 1e11 ? n : n / 1000
-  const millis = typeof u === "string" ? instant(u) : undefined
+  const millis = typeof u === "string" ? Moment.instant(u) : undefined
   return millis === undefined ? undefined : millis / 1000
 }
 
@@ -186,7 +134,7 @@ export const lifetime = (
     readonly date?: string | undefined
     readonly fallback?: Duration.Duration | undefined
   },
-  now: Moment
+  now: Moment.Moment
 ): Option.Option<Duration.Duration> => {
   const claims = sources.jwt === undefined ? {} : jwtClaims(sources.jwt)
   const exp = epochSeconds(claims.exp)
@@ -224,6 +172,18 @@ export const jwtClaims = (token: string): typeof Claims.Type => {
   )
 }
 
+const visible = /^[\x21-\x7e]+$/
+
+/**
+ * Tells whether a secret may stand in a header.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isVisible: (secret: Redacted.Redacted<string>) => boolean = Schema.is(
+  Schema.RedactedFromSelf(Schema.String.pipe(Schema.pattern(visible)))
+)
+
 /**
  * A non-empty string that may stand in a header ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)),
  * redacted as soon as it is read. What is no such string is reported without being printed.
@@ -232,5 +192,16 @@ export const jwtClaims = (token: string): typeof Claims.Type => {
  * @category schemas
  */
 export const TokenFromString: Schema.Schema<Redacted.Redacted<string>, string> = Schema.Redacted(
-  Schema.String.pipe(Schema.pattern(/^[\x21-\x7e]+$/))
+  Schema.String.pipe(Schema.pattern(visible))
 )
+
+/**
+ * Tells whether the tokens of a set can be sent: there is one at least, and each may stand in a header.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isSendable = ({ accessToken, refreshToken }: TokenSet): boolean => {
+  const tokens = [...Option.toArray(accessToken), ...Option.toArray(refreshToken)]
+  return tokens.length > 0 && tokens.every(isVisible)
+}

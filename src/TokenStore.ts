@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { StoreFailure } from "./AuthError.js"
-import * as Token from "./Token.js"
+import * as Moment from "./Moment.js"
+import type * as Token from "./Token.js"
 
 /**
  * What is kept of a session: its generation, and the token set, or none when it is signed out.
@@ -71,13 +72,13 @@ export class TokenStore extends Context.Tag("effect-auth/TokenStore")<TokenStore
  * @category constructors
  */
 export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
-  const kept = new Map<string, { readonly record: Record; readonly since: Token.Moment }>()
+  const kept = new Map<string, { readonly record: Record; readonly since: Moment.Moment }>()
   return {
     load: (key) =>
-      Effect.map(Token.now, (now) => {
+      Effect.map(Moment.now, (now) => {
         const entry = kept.get(key)
         return Option.map(Option.fromNullable(entry), ({ record, since }) => {
-          const elapsed = Duration.millis(Token.age(since, now))
+          const elapsed = Duration.millis(Moment.age(since, now))
           return {
             ...record,
             age: Duration.sum(record.age, elapsed),
@@ -86,7 +87,7 @@ export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
         })
       }),
     save: (key, record) =>
-      Effect.map(Token.now, (since) => {
+      Effect.map(Moment.now, (since) => {
         const entry = kept.get(key)
         if (entry !== undefined && entry.record.generation >= record.generation) return false
         kept.set(key, { record, since })

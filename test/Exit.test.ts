@@ -145,7 +145,7 @@ describe.concurrent("a process", () => {
     Effect.gen(function* () {
       yield* sandbox.faults.inject("refresh", Faults.Delay({ duration: "1 hour" }), Number.POSITIVE_INFINITY)
       const program = `
-        const runtime = ManagedRuntime.make(layer({ shutdownDeadline: "100 millis" }))
+        const runtime = ManagedRuntime.make(layer({ timeout: "1 hour", shutdownDeadline: "100 millis" }))
         await runtime.runPromise(call)
         runtime.runFork(Effect.flatMap(Session.Session, (session) => Effect.ignore(session.refresh)))
         await timers()

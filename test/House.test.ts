@@ -32,6 +32,8 @@ const ownImportsOf = (path: string): ReadonlyArray<string> =>
 /** The house of DESIGN.md, §2, from the roof down: a file imports only from files above it. */
 const order = [
   "AuthError.ts",
+  "Moment.ts",
+  "Moment.ts",
   "Token.ts",
   "RenewalPolicy.ts",
   "Credentials.ts",

@@ -1,7 +1,7 @@
 import { inspect } from "node:util"
 import { HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, ConfigProvider, Context, Duration, Effect, Exit, Layer, Option, Redacted, Ref } from "effect"
+import { Cause, ConfigProvider, Context, Duration, Effect, Exit, Layer, Option, Redacted, Ref, TestClock } from "effect"
 import type * as Auth from "../src/Auth.js"
 import { Misconfigured, NetworkFailure } from "../src/AuthError.js"
 import * as Credentials from "../src/Credentials.js"
@@ -255,7 +255,7 @@ describe("variables of the environment", () => {
   )
 })
 
-class Vault extends Context.Tag("test/Vault")<Vault, string>() {}
+class Vault extends Context.Tag("effect-auth/test/Options.test/Vault")<Vault, string>() {}
 
 /** A provider that looks at the map each time; `fromMap` copies it. */
 const changing = (map: Map<string, string>) =>
@@ -371,6 +371,30 @@ describe("credentials", () => {
         yield* session.login
         assert.strictEqual((yield* sandbox.report).logins, 3)
       }
+    })
+  )
+
+  it.scoped("a password that was wiped while it was in use is a typed failure, and nobody waits for ever", () =>
+    Effect.gen(function* () {
+      const sandbox = yield* VioletSandbox.make()
+      const password = Redacted.make("test-password")
+      const built = yield* Layer.build(
+        Violet.layer({
+          appId: 1234,
+          appSecret: Redacted.make("test-app-secret"),
+          baseUrl: sandbox.baseUrl,
+          renewal: "on-use"
+        }).pipe(
+          Layer.provide(Credentials.layer({ username: Redacted.make("test-user@example.com"), password })),
+          Layer.provide(Layer.succeed(HttpClient.HttpClient, sandbox.client))
+        )
+      )
+      const session = yield* Effect.provide(Session, built)
+      Redacted.unsafeWipe(password)
+      const caller = yield* Effect.fork(Effect.flip(session.accessToken))
+      yield* TestClock.adjust("1 minute")
+      const ended = yield* caller.poll
+      assert.isTrue(Option.isSome(ended) && Exit.isSuccess(ended.value))
     })
   )
 })

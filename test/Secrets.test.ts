@@ -101,8 +101,8 @@ const use = Effect.fnUntraced(function* (setting: Setting, readers: "all" | "som
   const { exhibit, scope, watch } = setting
   const built = yield* watch("layer", setting.build)
   if (Exit.isFailure(built)) return [tag(built)]
-  const session = Effect.runSync(Effect.provide(Session.Session, built.value))
-  const client = Effect.runSync(Effect.provide(AuthHttpClient, built.value))
+  const session = yield* Effect.provide(Session.Session, built.value)
+  const client = yield* Effect.provide(AuthHttpClient, built.value)
   const body = <A, E>(read: (answer: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E>) =>
     Effect.gen(function* () {
       const answer = yield* client.get("/merchants?size=2")

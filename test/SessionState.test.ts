@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, FastCheck, FiberId, Option } from "effect"
 import * as Flight from "../src/Flight.js"
+import * as Moment from "../src/Moment.js"
 import * as SessionState from "../src/SessionState.js"
 import * as Status from "../src/Status.js"
 import * as Token from "../src/Token.js"
@@ -88,7 +89,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       assert.isFalse(signedOut, "law 30: nothing is served after a log out")
       const held = before.held
       assert.isTrue(held !== undefined && Option.contains(held.tokens.accessToken, answer.token))
-      const age = held === undefined ? 0 : Token.monotonicAge(held.arrived, now)
+      const age = held === undefined ? 0 : Moment.monotonicAge(held.arrived, now)
       assert.isBelow(age, lifetime, "a token past its end by the clock that cannot jump is never served")
     }
     if (answer._tag === "Wait") assert.isTrue(answer.millis > 0 && answer.millis <= 3000)
@@ -203,7 +204,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       assert.isTrue(Number.isFinite(delay) && delay >= 0, "never negative")
       const { block, held } = state
       if (held !== undefined && block === undefined && state.hasty.length === 0) {
-        assert.isAtMost(delay, Math.ceil(Math.max(0, lifetime - Token.age(held.arrived, now))), "never past expiry")
+        assert.isAtMost(delay, Math.ceil(Math.max(0, lifetime - Moment.age(held.arrived, now))), "never past expiry")
       }
     }
     const status = Status.make(rules, state, now)

@@ -6,6 +6,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Inspectable from "effect/Inspectable"
@@ -48,13 +49,21 @@ const isStatusError = (error: HttpClientError.HttpClientError): error is HttpCli
 /** Bodies longer than this are refused while they arrive: 1 MiB. */
 const longest = 1_048_576
 
+/** Why a body could not be read, without the request that a `ResponseError` holds. */
+export class Unreadable extends Data.TaggedError("Unreadable")<{
+  readonly empty: boolean
+  readonly code: string | undefined
+}> {}
+
 /** The body, or undefined when it is longer than `limit`: then the rest is not read. */
 export const read = (
   response: HttpClientResponse.HttpClientResponse,
   limit = longest
-): Effect.Effect<Uint8Array<ArrayBuffer> | undefined, HttpClientError.ResponseError> =>
+): Effect.Effect<Uint8Array<ArrayBuffer> | undefined, Unreadable> =>
   response.stream.pipe(
-    Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+    // At once, since Effect logs what fails in the fibers that a stream forks.
+    Stream.mapError((error) => new Unreadable({ empty: error.reason === "EmptyBody", code: errorCode(error) })),
+    Stream.catchAll((error) => (error.empty ? Stream.empty : Stream.fail(error))),
     Stream.mapAccum(0, (size, chunk) => [size + chunk.length, { chunk, size: size + chunk.length }] as const),
     Stream.takeUntil(({ size }) => size > limit),
     Stream.runCollect,
@@ -70,14 +79,15 @@ export const read = (
 
 /** Reads what is left of a body that nobody wants, a little of it and not for long, so that its connection is free. */
 export const release = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  Effect.ignore(Effect.timeout(read(response, 65_536), "1 second"))
+  Effect.ignore(Effect.timeout(Effect.ignore(read(response, 65_536)), "1 second"))
 
 /**
  * The same answer with its body read, so that its connection is free: the refresh may be waiting for just that one. A
  * body that is too long or too slow is let go, and reading it fails.
  */
 export const keep = (answer: Answer): Effect.Effect<Answer> =>
-  Effect.timeout(read(answer), "3 seconds").pipe(
+  Effect.orElseSucceed(read(answer), () => undefined).pipe(
+    Effect.timeout("3 seconds"),
     Effect.orElseSucceed(() => undefined),
     Effect.map((bytes) => answer.withBody(bytes ?? cut()))
   )
@@ -85,25 +95,36 @@ export const keep = (answer: Answer): Effect.Effect<Answer> =>
 const cut = () =>
   new ReadableStream({ start: (controller) => controller.error(new Error("the body was too long or too slow")) })
 
-/** An error of the client, about the caller's request instead of the authorized one (law 27). */
+/**
+ * An error of the client, about the caller's request instead of the authorized one (law 27). What caused it is told by
+ * its code alone, since a cause may hold the request or quote a header; only a body that is no JSON quotes the caller's
+ * own.
+ */
 export const blame = (
   error: HttpClientError.HttpClientError,
   request: HttpClientRequest.HttpClientRequest,
   response?: HttpClientResponse.HttpClientResponse
 ): HttpClientError.HttpClientError => {
-  const { cause, description, reason } = error
+  const code = errorCode(error)
   const details = {
-    ...(HttpClientError.isHttpClientError(cause) ? {} : { cause }),
-    ...(description === undefined ? {} : { description })
+    ...(code === undefined ? {} : { description: code }),
+    ...(error.cause instanceof SyntaxError ? { cause: error.cause } : {})
   }
   return error._tag === "RequestError"
     ? new HttpClientError.RequestError({ request, reason: error.reason, ...details })
     : new HttpClientError.ResponseError({
         request,
         response: response ?? new Answer(request, error.response),
-        reason: reason as HttpClientError.ResponseError["reason"],
+        reason: error.reason,
         ...details
       })
+}
+
+/** The first error code along the chain of causes; codes are words like `ECONNRESET`, and nothing else is passed on. */
+export const errorCode = (error: unknown, depth = 0): string | undefined => {
+  if (typeof error !== "object" || error === null || depth > 5) return undefined
+  if ("code" in error && typeof error.code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(error.code)) return error.code
+  return "cause" in error ? errorCode(error.cause, depth + 1) : undefined
 }
 
 /** An answer that refers to the caller's request, so that nothing in it leads to the token (law 27). */

@@ -7,7 +7,8 @@ import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, Store
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
 import type { Command, Event } from "../Flight.js"
-import * as Token from "../Token.js"
+import * as Moment from "../Moment.js"
+import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
 
@@ -29,28 +30,35 @@ export const make = (options: {
 }): Courier => {
   const { credentials, key, provider, store, storeTimeout, timeout } = options
 
-  /** `late` also stands for an effect that the closing session had to interrupt. */
+  /**
+   * Bounds an effect and settles it. What breaks is caught inside the fork that the bound makes: outside, Effect would
+   * have logged it, secrets and all. `late` also stands for an effect that the closing session had to interrupt.
+   */
   const attempt = <A>(
     effect: Effect.Effect<A, AuthError>,
     limit: Duration.Duration,
     late: AuthError,
     broken: AuthError
   ): Effect.Effect<Either.Either<A, AuthError>> => {
-    const bounded = Effect.timeoutFail(Effect.disconnect(effect), { duration: limit, onTimeout: () => late })
-    return Effect.catchAllCause(Effect.either(Effect.interruptible(bounded)), (cause) =>
+    const settled = Effect.catchAllCause(Effect.either(effect), (cause) =>
       Cause.isInterruptedOnly(cause)
-        ? Effect.succeed(Either.left(late))
-        : // What broke may print a secret, so only its kind is told.
-          Effect.as(
+        ? Effect.interrupt
+        : Effect.as(
             Effect.logError(`${provider.name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
             Either.left(broken)
           )
     )
+    return Effect.disconnect(settled).pipe(
+      Effect.timeoutTo({ duration: limit, onSuccess: (result) => result, onTimeout: () => Either.left(late) }),
+      Effect.interruptible,
+      Effect.catchAllCause(() => Effect.succeed(Either.left(late)))
+    )
   }
 
-  const exchange = <A>(effect: Effect.Effect<A, AuthError>) =>
+  // Also what a provider does before there is an effect is its own affair.
+  const exchange = <A>(effect: () => Effect.Effect<A, AuthError>) =>
     attempt(
-      effect,
+      Effect.suspend(effect),
       timeout,
       new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
@@ -66,7 +74,7 @@ export const make = (options: {
   const save = (record: TokenStore.Record) =>
     Effect.flatMap(
       attempt(
-        store.save(key, record),
+        Effect.suspend(() => store.save(key, record)),
         storeTimeout,
         new StoreFailure({ operation: "save", problem: "it does not answer" }),
         new StoreFailure({ operation: "save", problem: "a defect in the store" })
@@ -82,7 +90,7 @@ export const make = (options: {
       onNone: () => Effect.void,
       onSome: (revoke) =>
         Effect.flatMap(
-          exchange(revoke(tokens)),
+          exchange(() => revoke(tokens)),
           Either.match({
             onLeft: (failure) => Effect.logWarning(`${provider.name}: tokens were not revoked: ${failure.message}`),
             onRight: () => Effect.void
@@ -91,7 +99,10 @@ export const make = (options: {
     })
 
   const read = attempt(
-    credentials.read,
+    Effect.map(credentials.read, (credentials) => ({
+      credentials,
+      enough: Option.isSome(provider.login(credentials))
+    })),
     timeout,
     new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
     new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
@@ -116,21 +127,23 @@ export const make = (options: {
             : { _tag: "CredentialsFailed", failure: result.left }
         )
       case "Refresh":
-        return Effect.map(exchange(provider.refresh(command.tokens)), (result) =>
-          Either.isRight(result)
-            ? { _tag: "Refreshed", tokens: result.right }
-            : { _tag: "RefreshFailed", failure: result.left }
+        return Effect.map(
+          exchange(() => provider.refresh(command.tokens)),
+          (result) =>
+            Either.isRight(result)
+              ? { _tag: "Refreshed", tokens: result.right }
+              : { _tag: "RefreshFailed", failure: result.left }
         )
       case "Login":
         return Effect.map(
-          exchange(Option.getOrElse(provider.login(command.credentials), () => Effect.never)),
+          exchange(() => Option.getOrElse(provider.login(command.credentials), () => Effect.never)),
           (result) =>
             Either.isRight(result)
               ? { _tag: "LoggedIn", tokens: result.right }
               : { _tag: "LoginFailed", failure: result.left, credentials: command.credentials }
         )
       case "Save":
-        return Effect.flatMap(Token.now, (now) =>
+        return Effect.flatMap(Moment.now, (now) =>
           Effect.map(save(Held.toRecord(command.held, now)), (result) => ({
             _tag: "Saved",
             held: command.held,

@@ -1,6 +1,5 @@
 import type * as Headers from "@effect/platform/Headers"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Duration from "effect/Duration"
@@ -8,9 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
-import type { Moment } from "../Token.js"
-import * as Token from "../Token.js"
-import { read, release, send } from "./answer.js"
+import * as Moment from "../Moment.js"
+import { errorCode, read, release, send } from "./answer.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
 export interface TokenAnswer {
@@ -18,7 +16,7 @@ export interface TokenAnswer {
   readonly status: number
   readonly headers: Headers.Headers
   readonly body: unknown
-  readonly arrived: Moment
+  readonly arrived: Moment.Moment
 }
 
 /** Failures to connect: the request was certainly not sent. */
@@ -46,17 +44,15 @@ export const exchange = (
   const malformed = (problem: string, status: number) =>
     new MalformedResponse({ provider: provider.name, problem, outcome: "unknown", url, status })
 
-  const unanswered = (error: HttpClientError.HttpClientError) => {
-    const code = errorCode(error)
-    const details = code === undefined ? {} : { code }
-    return code !== undefined && notSent.has(code)
-      ? network("unreachable", "not-spent", details)
-      : network("interrupted", "unknown", details)
-  }
+  const interrupted = (code: string | undefined) =>
+    network("interrupted", "unknown", code === undefined ? {} : { code })
+
+  const unanswered = (code: string | undefined) =>
+    code !== undefined && notSent.has(code) ? network("unreachable", "not-spent", { code }) : interrupted(code)
 
   const judge = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
     const { headers, status } = response
-    const arrived = yield* Token.now
+    const arrived = yield* Moment.now
     if (status === 429 || status >= 500) {
       yield* release(response)
       const retryAfter = readRetryAfter(headers, arrived)
@@ -81,30 +77,24 @@ export const exchange = (
   return send(client, request, provider.redactedHeaders).pipe(
     Effect.flatMap(judge),
     Effect.catchTags({
-      RequestError: (error) => Effect.fail(unanswered(error)),
-      ResponseError: (error) => Effect.fail(unanswered(error))
+      RequestError: (error) => Effect.fail(unanswered(errorCode(error))),
+      ResponseError: (error) => Effect.fail(interrupted(errorCode(error))),
+      Unreadable: ({ code }) => Effect.fail(interrupted(code))
     })
   )
 }
 
 const decodeJson = Schema.decodeOption(Schema.parseJson())
 
-/** The first error code along the chain of causes; codes are words like `ECONNRESET`, and nothing else is passed on. */
-const errorCode = (error: unknown, depth = 0): string | undefined => {
-  if (typeof error !== "object" || error === null || depth > 5) return undefined
-  if ("code" in error && typeof error.code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(error.code)) return error.code
-  return "cause" in error ? errorCode(error.cause, depth + 1) : undefined
-}
-
 /**
  * `Retry-After` ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)): seconds, or a date against
  * the answer's own `Date`.
  */
-const readRetryAfter = (headers: Headers.Headers, now: Moment): Duration.Duration | undefined => {
+const readRetryAfter = (headers: Headers.Headers, now: Moment.Moment): Duration.Duration | undefined => {
   const value = headers["retry-after"]?.trim()
   if (value === undefined) return undefined
   if (/^\d+$/.test(value)) return Duration.seconds(Number(value))
-  const until = Token.instant(value)
-  const from = Token.instant(headers.date ?? "") ?? now.millis
+  const until = Moment.instant(value)
+  const from = Moment.instant(headers.date ?? "") ?? now.millis
   return until === undefined ? undefined : Duration.millis(Math.max(0, until - from))
 }

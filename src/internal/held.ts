@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { AuthError } from "../AuthError.js"
+import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as Token from "../Token.js"
 import type { Record } from "../TokenStore.js"
@@ -11,7 +12,7 @@ import type { Record } from "../TokenStore.js"
 export type RefreshState =
   | { readonly _tag: "Usable" }
   /** It was sent and nobody knows whether it was spent; `again` once it was presented a second time. */
-  | { readonly _tag: "Doubtful"; readonly since: Token.Moment; readonly again: boolean }
+  | { readonly _tag: "Doubtful"; readonly since: Moment.Moment; readonly again: boolean }
   | { readonly _tag: "Dead"; readonly failure: AuthError }
 
 /** The token set in hand, and when it arrived. */
@@ -20,8 +21,8 @@ export interface Held {
   /** The generation that brought the access token: an older one, if only the refresh token was rotated since (law 22). */
   readonly issued: number
   readonly tokens: Token.TokenSet
-  readonly arrived: Token.Moment
-  readonly refreshArrived: Token.Moment
+  readonly arrived: Moment.Moment
+  readonly refreshArrived: Moment.Moment
   readonly refresh: RefreshState
   /** In [0, 1): how much earlier than it must this set is renewed. */
   readonly jitter: number
@@ -29,7 +30,7 @@ export interface Held {
 
 export const usable: RefreshState = { _tag: "Usable" }
 
-const ago = (now: Token.Moment, age: Duration.Duration): Token.Moment => ({
+const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => ({
   millis: now.millis - Duration.toMillis(age),
   nanos: now.nanos - BigInt(Math.round(Duration.toMillis(age) * 1e6))
 })
@@ -37,7 +38,7 @@ const ago = (now: Token.Moment, age: Duration.Duration): Token.Moment => ({
 export const fromRecord = (
   record: Record,
   tokens: Token.TokenSet,
-  now: Token.Moment & { readonly random: number }
+  now: Moment.Moment & { readonly random: number }
 ): Held => ({
   generation: record.generation,
   issued: record.generation,
@@ -48,11 +49,11 @@ export const fromRecord = (
   jitter: now.random
 })
 
-export const toRecord = (held: Held, now: Token.Moment): Record => ({
+export const toRecord = (held: Held, now: Moment.Moment): Record => ({
   generation: held.generation,
   tokens: Option.some(held.tokens),
-  age: Duration.millis(Token.age(held.arrived, now)),
-  refreshAge: Duration.millis(Token.age(held.refreshArrived, now))
+  age: Duration.millis(Moment.age(held.arrived, now)),
+  refreshAge: Duration.millis(Moment.age(held.refreshArrived, now))
 })
 
 /** The age at which the set turns stale, in milliseconds; infinite when its end is not known (laws 3 and 4). */
@@ -76,9 +77,9 @@ export const endsAt = (held: Held): Option.Option<DateTime.Utc> =>
 export type Phase = "none" | "fresh" | "stale" | "expired"
 
 /** Where a token set stands between its arrival and its end. Both borders belong to the later phase. */
-export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Token.Moment): Phase => {
+export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Moment.Moment): Phase => {
   if (held === undefined || Option.isNone(held.tokens.accessToken)) return "none"
-  const age = Token.age(held.arrived, now)
+  const age = Moment.age(held.arrived, now)
   return age >= endAge(held) ? "expired" : age >= staleAge(held, leeway) ? "stale" : "fresh"
 }
 
@@ -102,29 +103,29 @@ export const snapshot = (held: Held | undefined, leeway: Duration.Duration): Sna
 }
 
 /** When to renew, in milliseconds from now by whichever clock is ahead; infinite for never. */
-export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Token.Moment): number =>
+export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Moment.Moment): number =>
   Option.match(held.tokens.lifetime, {
     onNone: () => Number.POSITIVE_INFINITY,
     onSome: (lifetime) => {
       const due = eager ? RenewalPolicy.renewalAge(lifetime, leeway, held.jitter) : lifetime
-      return Math.max(0, Duration.toMillis(due) - Token.age(held.arrived, now))
+      return Math.max(0, Duration.toMillis(due) - Moment.age(held.arrived, now))
     }
   })
 
 /** Whether the known end of the refresh token has passed (law 15). */
-export const refreshEnded = (held: Held, now: Token.Moment): boolean =>
+export const refreshEnded = (held: Held, now: Moment.Moment): boolean =>
   Option.exists(
     held.tokens.refreshLifetime,
-    (lifetime) => Token.age(held.refreshArrived, now) >= Duration.toMillis(lifetime)
+    (lifetime) => Moment.age(held.refreshArrived, now) >= Duration.toMillis(lifetime)
   )
 
 /**
  * Whether replacing this token now would be hasty (law 11): by its own lifetime and the clock that cannot jump, not even
  * the earliest moment to renew has come; without a lifetime, it is not a second old.
  */
-export const ripensLater = (held: Held, leeway: Duration.Duration, now: Token.Moment): boolean =>
+export const ripensLater = (held: Held, leeway: Duration.Duration, now: Moment.Moment): boolean =>
   Option.isSome(held.tokens.accessToken) &&
-  Token.monotonicAge(held.arrived, now) <
+  Moment.monotonicAge(held.arrived, now) <
     Duration.toMillis(
       Option.match(held.tokens.lifetime, {
         onNone: () => RenewalPolicy.hastyAge,

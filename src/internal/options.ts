@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { Misconfigured } from "../AuthError.js"
+import { isVisible } from "../Token.js"
 
 /** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. */
 export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
@@ -74,8 +74,6 @@ export const headerSecret = (
   field: string,
   input: Redacted.Redacted<string>
 ): Effect.Effect<Redacted.Redacted<string>, Misconfigured> =>
-  isHeaderSecret(input)
+  isVisible(input)
     ? Effect.succeed(input)
     : new Misconfigured({ field, problem: "must not be empty, and must hold visible ASCII characters only" })
-
-const isHeaderSecret = Schema.is(Schema.RedactedFromSelf(Schema.String.pipe(Schema.pattern(/^[\x21-\x7e]+$/))))

@@ -1,3 +1,7 @@
+// What does not compile is the point here.
+// @effect-diagnostics missingEffectContext:off
+// @effect-diagnostics multipleEffectProvide:off
+// @effect-diagnostics unnecessaryEffectGen:off
 import { HttpClient, type HttpClientError } from "@effect/platform"
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { type Config, Effect, Layer, type Option, Redacted, type Scope, type Stream } from "effect"
