@@ -119,11 +119,7 @@ export const make = (options: {
       case "ReadCredentials":
         return Effect.map(read, (result) =>
           Either.isRight(result)
-            ? {
-                _tag: "CredentialsRead",
-                credentials: result.right,
-                enough: Option.isSome(provider.login(result.right))
-              }
+            ? { _tag: "CredentialsRead", ...result.right }
             : { _tag: "CredentialsFailed", failure: result.left }
         )
       case "Refresh":
