@@ -3,8 +3,8 @@ import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { ConfigProvider, Console, Context, Effect, Layer } from "effect"
 import { AuthHttpClient, Violet } from "effect-auth"
 
-class Shop extends Context.Tag("app/Shop")<Shop, AuthHttpClient.Service>() {}
-class Outlet extends Context.Tag("app/Outlet")<Outlet, AuthHttpClient.Service>() {}
+class Shop extends Context.Tag("effect-auth/examples/two-apis/Shop")<Shop, AuthHttpClient.Service>() {}
+class Outlet extends Context.Tag("effect-auth/examples/two-apis/Outlet")<Outlet, AuthHttpClient.Service>() {}
 
 // SHOP_VIOLET_APP_ID, SHOP_VIOLET_APP_SECRET, SHOP_VIOLET_USERNAME, SHOP_VIOLET_PASSWORD; the same for OUTLET.
 const account = (prefix: string) =>

@@ -26,9 +26,9 @@ const account = (name: string, appId = 1, baseUrl = "https://violet.test/v1") =>
     Layer.provide(Credentials.layer({ username: secret(name), password: secret("test-password") }))
   )
 
-class Alice extends Context.Tag("test/Alice")<Alice, AuthHttpClient.Service>() {}
-class Bob extends Context.Tag("test/Bob")<Bob, AuthHttpClient.Service>() {}
-class Other extends Context.Tag("test/Other")<Other, AuthHttpClient.Service>() {}
+class Alice extends Context.Tag("effect-auth/test/Auth.test/Alice")<Alice, AuthHttpClient.Service>() {}
+class Bob extends Context.Tag("effect-auth/test/Auth.test/Bob")<Bob, AuthHttpClient.Service>() {}
+class Other extends Context.Tag("effect-auth/test/Auth.test/Other")<Other, AuthHttpClient.Service>() {}
 
 const who = (client: AuthHttpClient.Service) => Effect.flatMap(client.get("/me"), (answer) => answer.json)
 
