@@ -48,6 +48,28 @@ describe("reading", () => {
     })
   )
 
+  it.scoped("law 1: reading a fresh token takes a handful of operations, whatever the machine", () =>
+    Effect.gen(function* () {
+      const s = yield* session(provider())
+      yield* s.accessToken
+      const clock = yield* Effect.clock
+      const operations = (effect: Effect.Effect<unknown, unknown>) => {
+        let count = 0
+        const counting: Scheduler.Scheduler = {
+          shouldYield: () => {
+            count++
+            return false
+          },
+          scheduleTask: (task) => task()
+        }
+        const fiber = Effect.runFork(Effect.withClock(effect, clock), { scheduler: counting })
+        assert.isTrue(Option.exists(Effect.runSync(Fiber.poll(fiber)), Exit.isSuccess))
+        return count
+      }
+      assert.isAtMost(operations(s.accessToken) - operations(Effect.clock), 2)
+    })
+  )
+
   it.scoped("law 1: a fresh token is answered while the state is locked by somebody else", () =>
     Effect.gen(function* () {
       const p = provider()
