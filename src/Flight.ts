@@ -4,17 +4,21 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
+import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
 import type { UserPassword } from "./Credentials.js"
-import { blocked, inDoubt, refusedLogin, refusedRefresh, same, withoutAccessToken } from "./internal/failure.js"
+import { blocked, inDoubt, refusedLogin, refusedRefresh, withoutAccessToken } from "./internal/failure.js"
 import * as Held from "./internal/held.js"
 import {
   type Flight,
   type Landing,
   type Now,
-  permanent,
+  nanos,
+  type Pending,
   type Rules,
+  refusal,
   type State,
   withinReuseWindow
 } from "./SessionState.js"
@@ -69,7 +73,7 @@ const readCredentials: Command = { _tag: "ReadCredentials" }
 /** One step of the flight that lands on `landing`. */
 export const step = (rules: Rules, state: State, landing: Landing, event: Event, now: Now): Step => {
   const flight = state.flight
-  if (flight === undefined || flight.landing !== landing) return superseded(state, event)
+  if (flight === undefined || flight.landing !== landing) return superseded(state, event, now)
   switch (event._tag) {
     case "Started":
       return state.loaded ? choose(rules, state, flight, now) : [{ _tag: "Load" }, state]
@@ -77,6 +81,8 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
       return loaded(rules, { ...state, loaded: true }, flight, event.record, now)
     case "LoadFailed":
       if (flight.pending !== undefined) return publish(state, flight.pending, false, now)
+      // What was asked for by name does not depend on what the store keeps.
+      if (flight.task !== "renew") return choose(rules, state, flight, now)
       return flight.because === undefined ? fail(state, event.failure, now) : [readCredentials, state]
     case "CredentialsRead":
       return credentialsRead(rules, state, flight, event, now)
@@ -105,13 +111,15 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
 }
 
 /** A flight in whose place another or a log out came only cleans up: its late answer is revoked, never seen (law 30). */
-const superseded = (state: State, event: Event): Step => {
+const superseded = (state: State, event: Event, now: Now): Step => {
   switch (event._tag) {
     case "Refreshed":
     case "LoggedIn":
       return [{ _tag: "Revoke", tokens: event.tokens }, state]
     case "Saved":
       return [{ _tag: "Revoke", tokens: event.held.tokens }, state]
+    case "LoginFailed":
+      return [{ _tag: "Land", result: askAgain }, refusedLogin(state, event, now)]
     default:
       return [{ _tag: "Land", result: askAgain }, state]
   }
@@ -120,14 +128,20 @@ const superseded = (state: State, event: Event): Step => {
 /** The way to another token that is left (laws 13, 15 and 17). */
 const choose = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
   if (flight.adopting !== undefined) return obtained(state, flight, flight.adopting, now)
+  if (flight.credentials !== undefined) {
+    return [
+      { _tag: "Login", credentials: flight.credentials },
+      { ...state, held: undefined }
+    ]
+  }
   const { held } = state
-  if (flight.task === "login" || held === undefined || held.refresh._tag === "Dead") return [readCredentials, state]
+  if (held === undefined || held.refresh._tag === "Dead") return [readCredentials, state]
   if (Option.isNone(held.tokens.refreshToken) || Held.refreshEnded(held, now)) return [readCredentials, state]
   if (held.refresh._tag === "Doubtful" && !withinReuseWindow(rules, held.refresh, now)) return [readCredentials, state]
   return [{ _tag: "Refresh", tokens: held.tokens }, state]
 }
 
-/** Laws 14 and 20: a newer generation that somebody else obtained is taken over instead of asking the server. */
+/** What the store keeps, read at the start, after a refusal, and when it would not save what was obtained. */
 const loaded = (
   rules: Rules,
   state: State,
@@ -135,27 +149,47 @@ const loaded = (
   found: Option.Option<TokenStore.Record>,
   now: Now
 ): Step => {
+  const { pending } = flight
   const newer = Option.getOrUndefined(
     Option.filter(found, ({ generation }) =>
-      flight.conflict === true ? generation >= state.generation : generation > state.generation
+      pending === undefined ? generation > state.generation : generation >= state.generation
     )
   )
-  if (newer !== undefined && flight.task === "renew") {
-    const { generation, tokens } = newer
-    if (Option.isNone(tokens)) {
-      const failure = new AuthError.SignedOut({ provider: rules.provider.name })
-      const out: State = { ...state, generation, held: undefined, saved: true, block: permanent(failure) }
-      return land(out, { _tag: "Failure", failure })
-    }
-    const held = Held.fromRecord(newer, tokens.value, now)
-    const next: State = { ...state, generation, held, saved: true, block: undefined }
-    if (Held.phase(held, rules.leeway, now) === "fresh") return land(next, seen(held))
-    return choose(rules, { ...next, flight: { ...flight, pending: undefined, because: undefined } }, flight, now)
-  }
+  if (newer !== undefined && flight.task === "renew") return takeOver(rules, state, flight, newer, now)
   // What was asked for by name counts as newer than whatever the store keeps.
   const next: State = newer === undefined ? state : { ...state, generation: newer.generation }
-  if (flight.pending !== undefined) return obtained(next, flight, flight.pending.held.tokens, now)
-  return flight.because === undefined ? choose(rules, next, flight, now) : [readCredentials, next]
+  if (pending !== undefined) return save(next, flight, renumbered(pending, next.generation + 1))
+  if (flight.because !== undefined) return [readCredentials, next]
+  const { seed } = state
+  if (seed === undefined || Option.isSome(found) || flight.task !== "renew") return choose(rules, next, flight, now)
+  const seeded: State = { ...next, held: seed, seed: undefined }
+  return Held.phase(seed, rules.leeway, now) === "fresh" ? land(seeded, seen(seed)) : choose(rules, seeded, flight, now)
+}
+
+/** Laws 14 and 20: a newer generation that somebody else obtained is taken over instead of asking the server. */
+const takeOver = (rules: Rules, state: State, flight: Flight, newer: TokenStore.Record, now: Now): Step => {
+  const { generation, tokens } = newer
+  if (Option.isNone(tokens)) {
+    const out: State = { ...state, generation, held: undefined, signedOut: true, saved: true, flight: undefined }
+    return flight.pending === undefined
+      ? [{ _tag: "Land", result: askAgain }, out]
+      : [{ _tag: "Revoke", tokens: flight.pending.held.tokens }, out]
+  }
+  const theirs = Held.fromRecord(newer, tokens.value, now)
+  const mine = state.held
+  const known = mine !== undefined && Equal.equals(mine.tokens.accessToken, theirs.tokens.accessToken)
+  const held = known ? { ...theirs, issued: mine.issued } : theirs
+  const next: State = { ...state, generation, held, saved: true, block: undefined }
+  if (Held.phase(held, rules.leeway, now) === "fresh") return land(next, known ? askAgain : seen(held))
+  const onwards: Flight = { ...flight, pending: undefined, because: undefined }
+  return choose(rules, { ...next, flight: onwards }, onwards, now)
+}
+
+/** The same set under another number; what is older than its set stays so. */
+const renumbered = (pending: Pending, generation: number): Pending => {
+  const { held } = pending
+  const issued = held.issued === held.generation ? generation : held.issued
+  return { ...pending, held: { ...held, generation, issued } }
 }
 
 const credentialsRead = (
@@ -165,20 +199,9 @@ const credentialsRead = (
   event: Event & { readonly _tag: "CredentialsRead" },
   now: Now
 ): Step => {
-  if (!event.enough) {
-    if (flight.task !== "login") return deadEnd(rules, state, flight, now)
-    const problem = "there is nothing to log in with; provide credentials, or adopt tokens"
-    return land(state, { _tag: "Failure", failure: new AuthError.Misconfigured({ field: "credentials", problem }) })
-  }
-  // Law 16: accounts get locked.
-  const { refused } = state
-  if (refused !== undefined && now.nanos < refused.until && same(event.credentials, refused.credentials)) {
-    return fail(state, refused.failure, now)
-  }
-  return [
-    { _tag: "Login", credentials: event.credentials },
-    flight.task === "login" ? { ...state, held: undefined } : state
-  ]
+  if (!event.enough) return deadEnd(rules, state, flight, now)
+  const failure = refusal(state, event.credentials, now)
+  return failure === undefined ? [{ _tag: "Login", credentials: event.credentials }, state] : fail(state, failure, now)
 }
 
 /** There is nothing to log in with. A refresh token in doubt is presented once more (law 13); otherwise this is the end. */
@@ -193,7 +216,14 @@ const deadEnd = (rules: Rules, state: State, flight: Flight, now: Now): Step => 
       ? fail(state, new AuthError.InvalidRefreshToken({ provider, reason: "invalid" }), now)
       : [{ _tag: "Refresh", tokens: held.tokens }, state]
   }
-  return fail(state, new AuthError.TokenExpired({ provider, token: ended ? "refresh" : "access" }), now)
+  const failure = new AuthError.TokenExpired({ provider, token: ended ? "refresh" : "access" })
+  if (Held.phase(held, rules.leeway, now) === "expired") return fail(state, failure, now)
+  // Until the token in hand has ended there may be credentials again.
+  const left = Duration.millis(Held.renewalDelay(held, rules.leeway, false, now))
+  return land(
+    { ...state, block: { failure, failures: 0, until: now.nanos + nanos(left) } },
+    { _tag: "Failure", failure }
+  )
 }
 
 const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
@@ -209,7 +239,7 @@ const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.Tok
     refreshArrived: now,
     refresh: Held.usable
   }
-  return save({ ...state, generation }, flight, { held: kept, failure: withoutAccessToken(rules) })
+  return save(state, flight, { held: kept, failure: withoutAccessToken(rules) })
 }
 
 /** Laws 8 and 18: what arrived counts from here on, and is saved before anyone sees it. */
@@ -220,22 +250,22 @@ const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now
   const held: Held.Held = {
     generation,
     issued: generation,
-    tokens: previous === undefined ? tokens : Token.renew(previous.tokens, tokens),
+    tokens: Held.sound(previous === undefined ? tokens : Token.renew(previous.tokens, tokens)),
     arrived: now,
     refreshArrived: keepsRefreshToken ? previous.refreshArrived : now,
     refresh: Held.usable,
     jitter: now.random
   }
-  return save({ ...state, generation }, flight, { held })
+  return save(state, flight, { held })
 }
 
-const save = (state: State, flight: Flight, pending: Flight["pending"] & {}): Step => [
+const save = (state: State, flight: Flight, pending: Pending): Step => [
   { _tag: "Save", held: pending.held },
-  { ...state, flight: { ...flight, pending } }
+  { ...state, generation: pending.held.generation, flight: { ...flight, pending } }
 ]
 
-const publish = (state: State, pending: Flight["pending"] & {}, saved: boolean, now: Now): Step => {
-  const next: State = { ...state, held: pending.held, saved }
+const publish = (state: State, pending: Pending, saved: boolean, now: Now): Step => {
+  const next: State = { ...state, held: pending.held, seed: undefined, signedOut: false, saved }
   return pending.failure === undefined
     ? land({ ...next, block: undefined }, seen(pending.held))
     : fail(next, pending.failure, now)
@@ -243,3 +273,10 @@ const publish = (state: State, pending: Flight["pending"] & {}, saved: boolean, 
 
 const seen = (held: Held.Held): Landed =>
   Option.match(held.tokens.accessToken, { onNone: () => askAgain, onSome: (token) => ({ _tag: "Token", token }) })
+
+/** The end of a flight that a defect brought down: nobody waits for it any longer, and it may be tried again. */
+export const crash = (rules: Rules, state: State, landing: Landing, now: Now): Step => {
+  const problem = "a defect in the session"
+  const failure = new AuthError.MalformedResponse({ provider: rules.provider.name, problem, outcome: "unknown" })
+  return state.flight?.landing === landing ? fail(state, failure, now) : [{ _tag: "Land", result: askAgain }, state]
+}

@@ -72,7 +72,11 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
 
   const watch = (session: Renewable): Effect.Effect<void> =>
     Effect.flatMap(Effect.all([session.renewalDelay, clocks]), ([delay, { monotonic }]) => {
-      if (delay === undefined) return Effect.sync(() => leave(session))
+      if (delay === undefined) {
+        leave(session)
+        // Looked at twice: what changed since the first look was perhaps entered before this left.
+        return Effect.flatMap(session.renewalDelay, (now) => (now === undefined ? Effect.void : watch(session)))
+      }
       return enter(session, monotonic + delay) ? wake.open : Effect.void
     })
 

@@ -109,12 +109,12 @@ export const credentialsLook: Duration.Duration = Duration.seconds(1)
 export const hastyExchanges = 5
 
 /**
- * A token without a known lifetime ought to be fresh for this long: one second.
+ * A token without a known lifetime ought to be fresh for this long: one minute.
  *
  * @since 0.1.0
  * @category models
  */
-export const hastyAge: Duration.Duration = Duration.seconds(1)
+export const hastyAge: Duration.Duration = Duration.minutes(1)
 
 /**
  * The longest sleep of the renewal fiber: five minutes. Longer waits are slept in slices, because a timer of more than

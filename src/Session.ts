@@ -65,7 +65,10 @@ export interface Service {
   readonly logout: Effect.Effect<void>
   /** What the session looks like from outside. */
   readonly status: Effect.Effect<Status.Status>
-  /** The current status, then each that differs, in order. A slow reader misses the oldest ones and delays nobody. */
+  /**
+   * The current status, then each that differs after something happened, in order; that time passed is no event. A slow
+   * reader misses the oldest ones and delays nobody. Ends with the session.
+   */
   readonly changes: Stream.Stream<Status.Status>
 }
 
@@ -105,9 +108,9 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
   /** How long the closing layer waits for an exchange under way. Default: 10 seconds. */
   readonly shutdownDeadline?: Duration.DurationInput | undefined
-  /** Tokens to start from while the store has none: a refresh token of an earlier life, say. */
+  /** Tokens to start from if the store keeps nothing: a refresh token of an earlier life, say. */
   readonly seed?: Token.TokenSet | undefined
-  /** Told after each change of state; the renewal fiber listens here. */
+  /** Told after each change of state; the renewal fiber listens here. It must not wait for anything. */
   readonly onChange?: ((session: Renewable) => Effect.Effect<void>) | undefined
 }
 
@@ -178,7 +181,12 @@ export const make = (
             ? Effect.succeed(result)
             : Effect.as(PubSub.publish(watchers, Status.make(rules, next, now)), result)
         })
-      ).pipe(Effect.tap(() => options.onChange?.(renewable) ?? Effect.void))
+      ).pipe(Effect.tap(() => told))
+
+    // Whoever listens can neither fail a caller nor a flight (law 32).
+    const told = Effect.suspend(() => options.onChange?.(renewable) ?? Effect.void).pipe(
+      Effect.catchAllCause(() => Effect.void)
+    )
 
     /** Forks a daemon of the session: no caller can interrupt it, and the closing scope waits for it (laws 7 and 8). */
     const own = (effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
@@ -192,15 +200,20 @@ export const make = (
       )
 
     /** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
-    const fly = Effect.fnUntraced(function* (landing: SessionState.Landing) {
+    const fly = (landing: SessionState.Landing): Effect.Effect<void> => {
       const advance = (event: Flight.Event) =>
         transition((state, now) => Flight.step(rules, state, landing, event, now))
-      let command = yield* advance({ _tag: "Started" })
-      while (command._tag !== "Land") command = yield* advance(yield* courier.carryOut(command))
-      yield* land(landing, command.result)
-      const { saved } = yield* SynchronizedRef.get(ref)
-      if (!saved) yield* saveAgain
-    })
+      const landed = Effect.gen(function* () {
+        let command = yield* advance({ _tag: "Started" })
+        while (command._tag !== "Land") command = yield* advance(yield* courier.carryOut(command))
+        return command
+      })
+      return landed.pipe(
+        Effect.catchAllDefect(() => transition((state, now) => Flight.crash(rules, state, landing, now))),
+        Effect.tap((command) => (command._tag === "Land" ? land(landing, command.result) : Effect.void)),
+        Effect.zipRight(Effect.suspend(() => saveAgain))
+      )
+    }
 
     const land = (landing: SessionState.Landing, result: Flight.Landed): Effect.Effect<unknown> => {
       switch (result._tag) {
@@ -221,27 +234,31 @@ export const make = (
       )
 
     /** Law 18: what the store could not keep is saved in the background until it is, or until there is something newer. */
-    const saveAgain: Effect.Effect<void> = Effect.suspend(() => {
-      if (saving || closed) return Effect.void
+    const saveAgain: Effect.Effect<void> = Effect.gen(function* () {
+      if (saving || closed || (yield* SynchronizedRef.get(ref)).saved) return
       saving = true
-      const attempt = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.fail("unsaved" as const)))
-      return attempt.pipe(
+      yield* Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.fail("unsaved" as const))).pipe(
         Effect.retry(RenewalPolicy.saving),
         Effect.ignore,
         Effect.ensuring(Effect.sync(() => (saving = false))),
+        // A set that came in the meantime may be unsaved as well.
+        Effect.zipRight(Effect.suspend(() => saveAgain)),
         Effect.interruptible,
-        Effect.forkIn(scope),
-        Effect.asVoid
+        Effect.forkIn(scope)
       )
     })
 
     const saveNow: Effect.Effect<boolean> = Effect.gen(function* () {
       const state = yield* SynchronizedRef.get(ref)
       if (state.saved) return true
+      // A flight that is saving what it obtained takes the place of what is unsaved.
+      if (state.flight?.pending !== undefined) return false
       const record = SessionState.record(state, yield* Moment.now)
       const result = yield* courier.save(record)
-      const kept = result === "older" ? Either.getOrElse(yield* courier.load, Option.none) : Option.none()
-      return yield* transition((now) => SessionState.saved(now, record, result, kept))
+      const kept = result === "older" ? yield* courier.load : Either.right(Option.none())
+      return yield* transition((now) =>
+        Either.isLeft(kept) ? [false, now] : SessionState.saved(now, record, result, kept.right)
+      )
     })
 
     const whileOpen = <A>(effect: Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
@@ -308,25 +325,32 @@ export const make = (
       }
     }
 
+    /** Credentials are read first: a log in that cannot be tried leaves what is under way alone. */
     const loginBy = (deadline?: bigint): Effect.Effect<Token.AccessToken, AuthError> =>
       whileOpen(
         Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(
-            transition((state, now) => {
+          Effect.gen(function* () {
+            const { answer, until } = yield* transition((state, now) => {
               const until = deadline ?? now.nanos + patience
-              const [answer, next] = SessionState.login(state, until, now, Deferred.unsafeMake(FiberId.none))
-              return [{ answer, until, old: next === state ? undefined : state.flight }, next]
-            }),
-            ({ answer, old, until }) =>
-              Effect.zipRight(
-                supersede(old, undefined),
-                follow(answer, restore, {
-                  waited: Effect.suspend(() => loginBy(until)),
-                  superseded: Effect.suspend(() => obtain(any)),
-                  failed: Effect.fail
-                })
-              )
-          )
+              return [{ answer: SessionState.beforeLogin(state, until, now), until }, state]
+            })
+            const then = {
+              waited: Effect.suspend(() => loginBy(until)),
+              superseded: Effect.suspend(() => obtain(any)),
+              failed: Effect.fail
+            }
+            if (answer !== undefined) return yield* follow(answer, restore, then)
+            const read = yield* restore(courier.carryOut({ _tag: "ReadCredentials" }))
+            if (read._tag === "CredentialsFailed") return yield* read.failure
+            if (read._tag !== "CredentialsRead" || !read.enough) return yield* Courier.nothingToLogInWith
+            const { claim, old } = yield* transition((state, now) => {
+              const landing = Deferred.unsafeMake<Option.Option<Token.AccessToken>, AuthError>(FiberId.none)
+              const [claim, next] = SessionState.login(state, read.credentials, now, landing)
+              return [{ claim, old: next === state ? undefined : state.flight }, next]
+            })
+            yield* supersede(old, undefined)
+            return yield* follow(claim, restore, then)
+          })
         )
       )
 
@@ -348,7 +372,7 @@ export const make = (
 
     const logout: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const old = yield* transition((state) => [state, SessionState.logout(rules, state)])
+        const old = yield* transition((state) => [state, SessionState.logout(state)])
         yield* supersede(old.flight, undefined)
         // The second try is for a store that turned out to keep a newer generation than this session knew of.
         const keep = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.zipRight(saveNow, saveAgain)))
@@ -392,13 +416,15 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         closed = true
-        yield* options.onChange?.(renewable) ?? Effect.void
+        yield* told
         const landed: Effect.Effect<void> = Effect.suspend(() =>
           owned.size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(owned), landed)
         )
         yield* Effect.timeoutOption(Effect.interruptible(landed), shutdownDeadline)
         yield* Fiber.interruptAll(owned)
-        yield* saveNow
+        // In a fiber of its own, as the one that closes may have been interrupted itself.
+        yield* Effect.flatMap(own(Effect.asVoid(saveNow)), Fiber.await)
+        if (watchers !== undefined) yield* PubSub.shutdown(watchers)
       })
     )
 

@@ -14,7 +14,7 @@ import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
 import type * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
-import type * as Token from "./Token.js"
+import * as Token from "./Token.js"
 import * as TokenStore from "./TokenStore.js"
 
 /** What does not change while a session lives. */
@@ -31,14 +31,22 @@ export interface Now extends Moment.Moment {
 /** What a flight leaves behind: the token, or `none` when it was superseded and its callers must ask again. */
 export type Landing = Deferred.Deferred<Option.Option<Token.AccessToken>, AuthError.AuthError>
 
+/** A set that arrived, and what was wrong with the rest of its answer. */
+export interface Pending {
+  readonly held: Held.Held
+  readonly failure?: AuthError.AuthError | undefined
+}
+
 /** The one exchange under way, known by its landing. */
 export interface Flight {
   readonly landing: Landing
   /** `login` and `adopt` were asked for by name; `renew` obtains another token in whatever way is left. */
   readonly task: "renew" | "login" | "adopt"
   /** What is being obtained: arrived, but not yet saved, so not yet seen by anyone (law 18). */
-  readonly pending?: { readonly held: Held.Held; readonly failure?: AuthError.AuthError | undefined } | undefined
+  readonly pending?: Pending | undefined
   readonly adopting?: Token.TokenSet | undefined
+  /** What to log in with, when that was asked for by name. */
+  readonly credentials?: Option.Option<UserPassword> | undefined
   /** Why a log in became necessary. */
   readonly because?: AuthError.AuthError | undefined
   /** The store turned out to keep a newer generation. */
@@ -57,6 +65,10 @@ export interface State {
   /** Grows by one with every token set obtained, and with every log out. */
   readonly generation: number
   readonly held: Held.Held | undefined
+  /** What to start from if the store turns out to keep nothing. */
+  readonly seed: Held.Held | undefined
+  /** From a log out until the next token set. */
+  readonly signedOut: boolean
   readonly flight: Flight | undefined
   readonly block: Block | undefined
   /** Whether the store was read yet, and whether it keeps what is held. */
@@ -65,7 +77,7 @@ export interface State {
   readonly strikes: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
   readonly refused:
     | {
-        readonly credentials: UserPassword
+        readonly tried: ReadonlyArray<Option.Option<UserPassword>>
         readonly count: number
         readonly until: bigint
         readonly failure: AuthError.AuthError
@@ -75,18 +87,20 @@ export interface State {
   readonly hasty: ReadonlyArray<bigint>
 }
 
-/** A session that has asked for nothing yet; `seed` is what it starts from while the store keeps nothing. */
+/** A session that has asked for nothing yet; `seed` is what it starts from if the store keeps nothing. */
 export const starting = (seed: Token.TokenSet | undefined, now: Now): State => ({
   generation: 0,
-  held: seed && {
+  held: undefined,
+  seed: seed && {
     generation: 0,
     issued: 0,
-    tokens: seed,
+    tokens: Held.sound(seed),
     arrived: now,
     refreshArrived: now,
     refresh: Held.usable,
     jitter: now.random
   },
+  signedOut: false,
   flight: undefined,
   block: undefined,
   loaded: false,
@@ -97,7 +111,8 @@ export const starting = (seed: Token.TokenSet | undefined, now: Now): State => (
 })
 
 /** A duration on the monotonic clock. */
-export const nanos = (duration: Duration.Duration): bigint => BigInt(Math.round(Duration.toMillis(duration) * 1e6))
+export const nanos = (duration: Duration.Duration): bigint =>
+  BigInt(Math.round(Duration.toMillis(Duration.min(duration, Token.longestLifetime)) * 1e6))
 
 /** What a caller wants: a token of a generation newer than `newerThan`. */
 export interface Question {
@@ -141,6 +156,7 @@ export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Lan
     return [{ _tag: "Serve", token, launch: launched }, next]
   }
   if (flight !== undefined) return [{ _tag: "Join", flight }, state]
+  if (state.signedOut) return [{ _tag: "Fail", failure: isSignedOut(rules) }, state]
   if (cooling !== undefined) return [cooling, state]
   if (token !== undefined && hasty) return [{ _tag: "Serve", token }, state]
   const [launched, next] = launch()
@@ -218,14 +234,39 @@ export const renewalDelay = (rules: Rules, state: State, now: Now): number | und
 export const renew = (rules: Rules, state: State, now: Now, landing: Landing): readonly [Flight | undefined, State] =>
   renewalDelay(rules, state, now) === 0 ? takeOff(rules, state, true, now, landing) : [undefined, state]
 
+/** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */
+export const beforeLogin = (state: State, deadline: bigint, now: Now): Answer | undefined => {
+  if (state.flight?.task === "login") return { _tag: "Join", flight: state.flight }
+  return state.block !== undefined && AuthError.isTransient(state.block.failure)
+    ? whileCooling(state, deadline, now)
+    : undefined
+}
+
+/** Law 16: why these credentials are not sent now. */
+export const refusal = (
+  { refused }: State,
+  credentials: Option.Option<UserPassword>,
+  now: Now
+): AuthError.AuthError | undefined =>
+  refused !== undefined && now.nanos < refused.until && refused.tried.some((tried) => same(tried, credentials))
+    ? refused.failure
+    : undefined
+
+const same = Option.getEquivalence<UserPassword>(
+  (one, other) => Equal.equals(one.username, other.username) && Equal.equals(one.password, other.password)
+)
+
 /** Starts a log in asked for by name, in place of what is under way (law 30); joins one that is. */
-export const login = (state: State, deadline: bigint, now: Now, landing: Landing): readonly [Answer, State] => {
+export const login = (
+  state: State,
+  credentials: Option.Option<UserPassword>,
+  now: Now,
+  landing: Landing
+): readonly [Answer, State] => {
   if (state.flight?.task === "login") return [{ _tag: "Join", flight: state.flight }, state]
-  const { block } = state
-  const answer =
-    block !== undefined && AuthError.isTransient(block.failure) ? whileCooling(state, deadline, now) : undefined
-  if (answer !== undefined) return [answer, state]
-  const flight: Flight = { landing, task: "login" }
+  const failure = refusal(state, credentials, now)
+  if (failure !== undefined) return [{ _tag: "Fail", failure }, state]
+  const flight: Flight = { landing, task: "login", credentials }
   return [
     { _tag: "Join", flight, launch: flight },
     { ...state, flight }
@@ -238,16 +279,19 @@ export const adopt = (state: State, tokens: Token.TokenSet, landing: Landing): r
   return [flight, { ...state, flight }]
 }
 
-/** Signs out at once, in place of what is under way (law 30). */
-export const logout = (rules: Rules, state: State): State => ({
+/** Signs out at once, in place of what is under way (law 30). A cool-down goes on: it is the server's, not the user's. */
+export const logout = (state: State): State => ({
   ...state,
   generation: state.generation + 1,
   held: undefined,
+  seed: undefined,
+  signedOut: true,
   flight: undefined,
   saved: false,
-  block: permanent(new AuthError.SignedOut({ provider: rules.provider.name })),
   strikes: undefined
 })
+
+const isSignedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })
 
 /** What became of saving what is in force outside of a flight; answers whether nothing is left to save. */
 export const saved = (
@@ -264,8 +308,9 @@ export const saved = (
       return [true, { ...state, saved: true }]
     case "older": {
       // A log out outlives whatever was obtained before it (law 19); tokens give way to newer ones at the next exchange.
-      if (state.held !== undefined || Option.isNone(kept)) return [true, { ...state, saved: true, loaded: false }]
-      return [false, { ...state, generation: Math.max(state.generation, kept.value.generation) + 1 }]
+      if (state.held !== undefined) return [true, { ...state, saved: true, loaded: false }]
+      const generation = Option.match(kept, { onNone: () => 0, onSome: (record) => record.generation })
+      return [false, { ...state, generation: Math.max(state.generation, generation) + 1 }]
     }
   }
 }
@@ -273,6 +318,3 @@ export const saved = (
 /** What the store keeps of a state. */
 export const record = (state: State, now: Moment.Moment): TokenStore.Record =>
   state.held === undefined ? TokenStore.signedOut(state.generation) : Held.toRecord(state.held, now)
-
-/** A block that only a log in or `adopt` lifts. */
-export const permanent = (failure: AuthError.AuthError): Block => ({ failure, failures: 0, until: undefined })

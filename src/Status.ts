@@ -43,14 +43,16 @@ export const make = (rules: Rules, state: State, now: Moment.Moment): Status => 
   const token = Held.phase(held, rules.leeway, now)
   const alive = token === "fresh" || token === "stale"
   const ended = block !== undefined && !AuthError.isTransient(block.failure) && block.failure._tag !== "SignedOut"
+  // That nothing can obtain another token is no failure before the one in hand has ended.
+  const early = alive && block?.failure._tag === "TokenExpired"
   return {
-    state: ended && !alive ? "failed" : held === undefined ? "signed-out" : "signed-in",
+    state: ended && !alive && !state.signedOut ? "failed" : held === undefined ? "signed-out" : "signed-in",
     token,
     // What is being saved is not seen yet, nor is its generation.
     generation: held?.generation ?? state.generation - (state.flight?.pending === undefined ? 0 : 1),
     exchanging: state.flight !== undefined,
     expiresAt: Option.flatMap(Option.fromNullable(held), Held.endsAt),
-    failure: Option.map(Option.fromNullable(block), ({ failure }) => failure),
+    failure: early ? Option.none() : Option.map(Option.fromNullable(block), ({ failure }) => failure),
     saved: state.saved
   }
 }

@@ -163,8 +163,8 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
         break
       }
       case "Login": {
-        const [answer, next] = SessionState.login(state, now.nanos, now, landing())
-        if (next !== state) signedOut = false
+        const [answer, next] = SessionState.login(state, Option.some(user), now, landing())
+        if (next !== state) signedOut = false // a log in under way
         to(next)
         answered(answer, { ...before, flight: undefined })
         break
@@ -177,7 +177,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
         break
       }
       case "Logout":
-        to(SessionState.logout(rules, state))
+        to(SessionState.logout(state))
         signedOut = true
         break
       case "Step": {

@@ -132,7 +132,7 @@ export const make = (options: {
         )
       case "Login":
         return Effect.map(
-          exchange(() => Option.getOrElse(provider.login(command.credentials), () => Effect.never)),
+          exchange(() => Option.getOrElse(provider.login(command.credentials), () => Effect.fail(nothingToLogInWith))),
           (result) =>
             Either.isRight(result)
               ? { _tag: "LoggedIn", tokens: result.right }
@@ -153,6 +153,12 @@ export const make = (options: {
 
   return { carryOut, load, save, revoke }
 }
+
+/** What a log in asked for by name says when there is nothing to log in with. */
+export const nothingToLogInWith = new Misconfigured({
+  field: "credentials",
+  problem: "there is nothing to log in with; provide credentials, or adopt tokens"
+})
 
 /** The classes of what broke, without what they say. */
 const kinds = (cause: Cause.Cause<unknown>): string =>

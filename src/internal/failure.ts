@@ -1,10 +1,9 @@
 import * as Duration from "effect/Duration"
-import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
-import { type Flight, type Now, nanos, permanent, type Rules, type State } from "../SessionState.js"
+import { type Flight, type Now, nanos, type Rules, type State } from "../SessionState.js"
 
 /** Notes a failure, and until when it keeps the session from trying again (laws 9, 14 and 16). */
 export const blocked = (state: State, failure: AuthError.AuthError, now: Now): State => {
@@ -15,11 +14,11 @@ export const blocked = (state: State, failure: AuthError.AuthError, now: Now): S
         now.random,
         Option.getOrElse(AuthError.retryAfter(failure), () => Duration.zero)
       )
-    : failure._tag === "InvalidCredentials"
+    : failure._tag === "InvalidCredentials" && state.refused !== undefined
       ? RenewalPolicy.credentialsLook
       : undefined
-  const block = pause === undefined ? permanent(failure) : { failure, failures, until: now.nanos + nanos(pause) }
-  return { ...state, block }
+  const until = pause === undefined ? undefined : now.nanos + nanos(pause)
+  return { ...state, block: { failure, failures, until } }
 }
 
 /** Law 14: a refused refresh token is never sent again. */
@@ -29,18 +28,18 @@ export const refusedRefresh = (state: State, flight: Flight, failure: AuthError.
   held: state.held && { ...state.held, refresh: { _tag: "Dead", failure } }
 })
 
-/** Law 16: refused credentials are remembered, and how often. */
+/** Law 16: what was refused is remembered, the last few of it, and how often that happened in a row. */
 export const refusedLogin = (
   state: State,
   event: { readonly failure: AuthError.AuthError; readonly credentials: Option.Option<UserPassword> },
   now: Now
 ): State => {
-  if (event.failure._tag !== "InvalidCredentials" || Option.isNone(event.credentials)) return state
-  const credentials = event.credentials.value
-  const again = state.refused !== undefined && same(event.credentials, state.refused.credentials)
-  const count = again && state.refused !== undefined ? state.refused.count + 1 : 1
+  const { failure } = event
+  if (failure._tag !== "InvalidCredentials") return state
+  const count = (state.refused?.count ?? 0) + 1
   const until = now.nanos + nanos(RenewalPolicy.credentialsCoolDown(count))
-  return { ...state, refused: { credentials, count, until, failure: event.failure } }
+  const tried = [...(state.refused?.tried ?? []), event.credentials].slice(-10)
+  return { ...state, refused: { tried, count, until, failure } }
 }
 
 /** Laws 12 and 13: after an unknown outcome, a refresh token that may be spent by one use is in doubt. */
@@ -60,10 +59,3 @@ export const withoutAccessToken = (rules: Rules): AuthError.AuthError =>
     problem: "the answer holds no access token",
     outcome: "unknown"
   })
-
-/** Whether credentials are the ones that were refused. */
-export const same = (credentials: Option.Option<UserPassword>, other: UserPassword): boolean =>
-  Option.exists(
-    credentials,
-    (one) => Equal.equals(one.username, other.username) && Equal.equals(one.password, other.password)
-  )

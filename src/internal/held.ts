@@ -30,9 +30,15 @@ export interface Held {
 
 export const usable: RefreshState = { _tag: "Usable" }
 
-const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => ({
-  millis: now.millis - Duration.toMillis(age),
-  nanos: now.nanos - BigInt(Math.round(Duration.toMillis(age) * 1e6))
+const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => {
+  const millis = Duration.toMillis(Duration.min(age, Token.longestLifetime))
+  return { millis: now.millis - millis, nanos: now.nanos - BigInt(Math.round(millis * 1e6)) }
+}
+
+/** A set whose lifetime is at least a second: a shorter one is nonsense, and counts as unknown (laws 4 and 11). */
+export const sound = (tokens: Token.TokenSet): Token.TokenSet => ({
+  ...tokens,
+  lifetime: Option.filter(tokens.lifetime, Duration.greaterThanOrEqualTo(Token.shortestLifetime))
 })
 
 export const fromRecord = (
@@ -42,7 +48,7 @@ export const fromRecord = (
 ): Held => ({
   generation: record.generation,
   issued: record.generation,
-  tokens,
+  tokens: sound(tokens),
   arrived: ago(now, record.age),
   refreshArrived: ago(now, record.refreshAge),
   refresh: usable,
@@ -121,7 +127,7 @@ export const refreshEnded = (held: Held, now: Moment.Moment): boolean =>
 
 /**
  * Whether replacing this token now would be hasty (law 11): by its own lifetime and the clock that cannot jump, not even
- * the earliest moment to renew has come; without a lifetime, it is not a second old.
+ * the earliest moment to renew has come; without a lifetime, it is not a minute old.
  */
 export const ripensLater = (held: Held, leeway: Duration.Duration, now: Moment.Moment): boolean =>
   Option.isSome(held.tokens.accessToken) &&

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Random } from "effect"
 import type { YieldWrap } from "effect/Utils"
 
 /** The longest delay that a timer of the live clock can wait for; a longer one never fires. */
@@ -74,9 +74,10 @@ export const manually = <Eff extends YieldWrap<Effect.Effect<unknown, unknown, u
 ) =>
   Effect.suspend(() => {
     const manual = make()
-    return Effect.withClock(
-      Effect.gen(() => body(manual)),
-      manual.clock
+    return Effect.gen(() => body(manual)).pipe(
+      Effect.withClock(manual.clock),
+      // Jitter decides how many attempts fit into a time; the same each time the test runs.
+      Effect.withRandom(Random.make("test"))
     )
   })
 
