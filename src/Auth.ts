@@ -30,7 +30,7 @@ export type Services = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHt
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Omit<Session.Options, "onChange"> {
+export interface Options extends Omit<Session.Options, "onChange" | "key"> {
   /**
    * `"background"` renews before anyone has to wait, with a fiber that lives as long as the layer. `"on-use"` starts no
    * fiber, so that nothing keeps the process alive: a stale token is renewed when it is used. Default: `"background"`.
@@ -44,7 +44,7 @@ export interface Options extends Omit<Session.Options, "onChange"> {
  * Each call makes a session of its own, also when it is called twice with the same provider. An application of several
  * APIs wraps each in a service of its own, since all provide the same tags.
  *
- * Token sets are kept in memory, each session's in a store of its own.
+ * Token sets are kept in memory, each session's in a store of its own: a process that starts anew logs in anew.
  *
  * @since 0.1.0
  * @category layers

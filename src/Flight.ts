@@ -8,9 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
-import type { UserPassword } from "./Credentials.js"
 import { blocked, inDoubt, refusedLogin, refusedRefresh, withoutAccessToken } from "./internal/failure.js"
 import * as Held from "./internal/held.js"
+import type { Command, Event, Landed } from "./internal/order.js"
+import { refusal } from "./internal/signIn.js"
 import {
   type Flight,
   type Landing,
@@ -18,46 +19,11 @@ import {
   nanos,
   type Pending,
   type Rules,
-  refusal,
   type State,
   withinReuseWindow
 } from "./SessionState.js"
 import * as Token from "./Token.js"
 import type * as TokenStore from "./TokenStore.js"
-
-/** What is to be done next. `Land` ends the flight. */
-export type Command =
-  | { readonly _tag: "Load" }
-  | { readonly _tag: "ReadCredentials" }
-  | { readonly _tag: "Refresh"; readonly tokens: Token.TokenSet }
-  | { readonly _tag: "Login"; readonly credentials: Option.Option<UserPassword> }
-  | { readonly _tag: "Save"; readonly held: Held.Held }
-  | { readonly _tag: "Revoke"; readonly tokens: Token.TokenSet }
-  | { readonly _tag: "Land"; readonly result: Landed }
-
-/** What the callers of a flight are told. */
-export type Landed =
-  | { readonly _tag: "Token"; readonly token: Token.AccessToken }
-  | { readonly _tag: "AskAgain" }
-  | { readonly _tag: "Failure"; readonly failure: AuthError.AuthError }
-
-/** What became of a command. */
-export type Event =
-  | { readonly _tag: "Started" }
-  | { readonly _tag: "Loaded"; readonly record: Option.Option<TokenStore.Record> }
-  | { readonly _tag: "LoadFailed"; readonly failure: AuthError.AuthError }
-  | { readonly _tag: "CredentialsRead"; readonly credentials: Option.Option<UserPassword>; readonly enough: boolean }
-  | { readonly _tag: "CredentialsFailed"; readonly failure: AuthError.AuthError }
-  | { readonly _tag: "Refreshed"; readonly tokens: Token.TokenSet }
-  | { readonly _tag: "RefreshFailed"; readonly failure: AuthError.AuthError }
-  | { readonly _tag: "LoggedIn"; readonly tokens: Token.TokenSet }
-  | {
-      readonly _tag: "LoginFailed"
-      readonly failure: AuthError.AuthError
-      readonly credentials: Option.Option<UserPassword>
-    }
-  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: "saved" | "older" | "failed" }
-  | { readonly _tag: "Revoked" }
 
 type Step = readonly [Command, State]
 

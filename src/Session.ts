@@ -27,6 +27,8 @@ import * as Flight from "./Flight.js"
 import * as Courier from "./internal/courier.js"
 import * as Held from "./internal/held.js"
 import { duration, positive } from "./internal/options.js"
+import type { Event, Landed } from "./internal/order.js"
+import * as SignIn from "./internal/signIn.js"
 import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as SessionState from "./SessionState.js"
@@ -201,8 +203,7 @@ export const make = (
 
     /** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
     const fly = (landing: SessionState.Landing): Effect.Effect<void> => {
-      const advance = (event: Flight.Event) =>
-        transition((state, now) => Flight.step(rules, state, landing, event, now))
+      const advance = (event: Event) => transition((state, now) => Flight.step(rules, state, landing, event, now))
       const landed = Effect.gen(function* () {
         let command = yield* advance({ _tag: "Started" })
         while (command._tag !== "Land") command = yield* advance(yield* courier.carryOut(command))
@@ -215,7 +216,7 @@ export const make = (
       )
     }
 
-    const land = (landing: SessionState.Landing, result: Flight.Landed): Effect.Effect<unknown> => {
+    const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
       switch (result._tag) {
         case "Token":
           return Deferred.succeed(landing, Option.some(result.token))
@@ -332,7 +333,7 @@ export const make = (
           Effect.gen(function* () {
             const { answer, until } = yield* transition((state, now) => {
               const until = deadline ?? now.nanos + patience
-              return [{ answer: SessionState.beforeLogin(state, until, now), until }, state]
+              return [{ answer: SignIn.beforeLogin(state, until, now), until }, state]
             })
             const then = {
               waited: Effect.suspend(() => loginBy(until)),
@@ -345,7 +346,7 @@ export const make = (
             if (read._tag !== "CredentialsRead" || !read.enough) return yield* Courier.nothingToLogInWith
             const { claim, old } = yield* transition((state, now) => {
               const landing = Deferred.unsafeMake<Option.Option<Token.AccessToken>, AuthError>(FiberId.none)
-              const [claim, next] = SessionState.login(state, read.credentials, now, landing)
+              const [claim, next] = SignIn.login(state, read.credentials, now, landing)
               return [{ claim, old: next === state ? undefined : state.flight }, next]
             })
             yield* supersede(old, undefined)
@@ -361,7 +362,7 @@ export const make = (
           : Effect.uninterruptibleMask((restore) =>
               Effect.flatMap(
                 transition((state) => {
-                  const [flight, next] = SessionState.adopt(state, tokens, Deferred.unsafeMake(FiberId.none))
+                  const [flight, next] = SignIn.adopt(state, tokens, Deferred.unsafeMake(FiberId.none))
                   return [{ flight, old: state.flight }, next]
                 }),
                 ({ flight, old }) =>
@@ -372,7 +373,7 @@ export const make = (
 
     const logout: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const old = yield* transition((state) => [state, SessionState.logout(state)])
+        const old = yield* transition((state) => [state, SignIn.logout(state)])
         yield* supersede(old.flight, undefined)
         // The second try is for a store that turned out to keep a newer generation than this session knew of.
         const keep = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.zipRight(saveNow, saveAgain)))

@@ -163,8 +163,10 @@ export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Lan
   return [{ _tag: "Join", flight: launched, launch: launched }, next]
 }
 
+const isSignedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })
+
 /** Law 9: what a caller without a token is told while the last failure keeps the session from an exchange. */
-const whileCooling = ({ block }: State, deadline: bigint, now: Now): Answer | undefined => {
+export const whileCooling = ({ block }: State, deadline: bigint, now: Now): Answer | undefined => {
   if (block === undefined || (block.until !== undefined && now.nanos >= block.until)) return undefined
   return block.until !== undefined && AuthError.isTransient(block.failure) && block.until <= deadline
     ? { _tag: "Wait", millis: Number(block.until - now.nanos) / 1e6 }
@@ -233,65 +235,6 @@ export const renewalDelay = (rules: Rules, state: State, now: Now): number | und
 /** Starts the renewal that is due, if it still is. */
 export const renew = (rules: Rules, state: State, now: Now, landing: Landing): readonly [Flight | undefined, State] =>
   renewalDelay(rules, state, now) === 0 ? takeOff(rules, state, true, now, landing) : [undefined, state]
-
-/** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */
-export const beforeLogin = (state: State, deadline: bigint, now: Now): Answer | undefined => {
-  if (state.flight?.task === "login") return { _tag: "Join", flight: state.flight }
-  return state.block !== undefined && AuthError.isTransient(state.block.failure)
-    ? whileCooling(state, deadline, now)
-    : undefined
-}
-
-/** Law 16: why these credentials are not sent now. */
-export const refusal = (
-  { refused }: State,
-  credentials: Option.Option<UserPassword>,
-  now: Now
-): AuthError.AuthError | undefined =>
-  refused !== undefined && now.nanos < refused.until && refused.tried.some((tried) => same(tried, credentials))
-    ? refused.failure
-    : undefined
-
-const same = Option.getEquivalence<UserPassword>(
-  (one, other) => Equal.equals(one.username, other.username) && Equal.equals(one.password, other.password)
-)
-
-/** Starts a log in asked for by name, in place of what is under way (law 30); joins one that is. */
-export const login = (
-  state: State,
-  credentials: Option.Option<UserPassword>,
-  now: Now,
-  landing: Landing
-): readonly [Answer, State] => {
-  if (state.flight?.task === "login") return [{ _tag: "Join", flight: state.flight }, state]
-  const failure = refusal(state, credentials, now)
-  if (failure !== undefined) return [{ _tag: "Fail", failure }, state]
-  const flight: Flight = { landing, task: "login", credentials }
-  return [
-    { _tag: "Join", flight, launch: flight },
-    { ...state, flight }
-  ]
-}
-
-/** Starts taking over tokens obtained elsewhere, in place of what is under way (law 30). */
-export const adopt = (state: State, tokens: Token.TokenSet, landing: Landing): readonly [Flight, State] => {
-  const flight: Flight = { landing, task: "adopt", adopting: tokens }
-  return [flight, { ...state, flight }]
-}
-
-/** Signs out at once, in place of what is under way (law 30). A cool-down goes on: it is the server's, not the user's. */
-export const logout = (state: State): State => ({
-  ...state,
-  generation: state.generation + 1,
-  held: undefined,
-  seed: undefined,
-  signedOut: true,
-  flight: undefined,
-  saved: false,
-  strikes: undefined
-})
-
-const isSignedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })
 
 /** What became of saving what is in force outside of a flight; answers whether nothing is left to save. */
 export const saved = (

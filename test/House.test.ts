@@ -29,10 +29,9 @@ const ownImportsOf = (path: string): ReadonlyArray<string> =>
     .filter((name) => name.startsWith("."))
     .map((name) => new URL(name.replace(/\.js$/, ".ts"), `file:///${path}`).pathname.slice(1))
 
-/** The house of DESIGN.md, §2, from the roof down: a file imports only from files above it. */
+/** The house of the README, from the roof down: a file imports only from files above it. */
 const order = [
   "AuthError.ts",
-  "Moment.ts",
   "Moment.ts",
   "Token.ts",
   "RenewalPolicy.ts",
@@ -171,9 +170,9 @@ describe("the house", () => {
   it("a file of more than 250 lines has two nouns in it", () => {
     const allowed: Record<string, number> = {
       // The only place with concurrency: to spread it over files would hide it.
-      "Session.ts": 450,
+      "Session.ts": 470,
       // One function for each question a caller may ask; splitting them would separate what must agree.
-      "SessionState.ts": 300
+      "SessionState.ts": 270
     }
     none(
       library.flatMap((path) => {

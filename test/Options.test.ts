@@ -249,7 +249,7 @@ describe("variables of the environment", () => {
       const nested = ConfigProvider.nested(ConfigProvider.fromMap(new Map()), "SHOP")
       yield* refuses(
         Layer.provide(Violet.layerCredentialsConfig(), Layer.setConfigProvider(nested)),
-        "SHOP.VIOLET_USERNAME"
+        "SHOP_VIOLET_USERNAME"
       )
     })
   )

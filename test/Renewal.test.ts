@@ -236,6 +236,19 @@ describe("law 29: background renewal", () => {
     })
   )
 
+  it.scoped("law 29: a session whose scope has closed is no longer renewed by a fiber that goes on", () =>
+    manually(function* (clock) {
+      const renewal = yield* Renewal.make
+      const p = provider({ lifetime: "5 minutes" })
+      const scope = yield* Scope.make()
+      const s = yield* Scope.extend(session(p, { onChange: renewal.watch }), scope)
+      yield* s.accessToken
+      yield* Scope.close(scope, Exit.void)
+      yield* clock.advance("1 hour")
+      assert.strictEqual(p.count().total, 1)
+    })
+  )
+
   it.scoped("a session that hangs in its exchange does not keep another from being renewed", () =>
     manually(function* (clock) {
       const renewal = yield* Renewal.make

@@ -1,6 +1,8 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, FastCheck, FiberId, Option } from "effect"
 import * as Flight from "../src/Flight.js"
+import type { Command, Event } from "../src/internal/order.js"
+import * as SignIn from "../src/internal/signIn.js"
 import * as Moment from "../src/Moment.js"
 import * as SessionState from "../src/SessionState.js"
 import * as Status from "../src/Status.js"
@@ -59,7 +61,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
   let state = SessionState.starting(undefined, now)
   let count = 0
   let signedOut = false
-  const pending: Array<{ readonly landing: SessionState.Landing; command: Flight.Command }> = []
+  const pending: Array<{ readonly landing: SessionState.Landing; command: Command }> = []
   const presented = new Map<string, number>()
   const dead = new Set<string>()
   const landing = (): SessionState.Landing => Deferred.unsafeMake(FiberId.none)
@@ -96,7 +98,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
     if ("launch" in answer) launch(answer.launch, before)
   }
 
-  const event = (command: Flight.Command, outcome: Outcome): Flight.Event => {
+  const event = (command: Command, outcome: Outcome): Event => {
     switch (command._tag) {
       case "Load":
         return outcome === "failed"
@@ -163,21 +165,21 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
         break
       }
       case "Login": {
-        const [answer, next] = SessionState.login(state, Option.some(user), now, landing())
+        const [answer, next] = SignIn.login(state, Option.some(user), now, landing())
         if (next !== state) signedOut = false // a log in under way
         to(next)
         answered(answer, { ...before, flight: undefined })
         break
       }
       case "Adopt": {
-        const [flight, next] = SessionState.adopt(state, obtain(), landing())
+        const [flight, next] = SignIn.adopt(state, obtain(), landing())
         signedOut = false
         to(next)
         launch(flight, before)
         break
       }
       case "Logout":
-        to(SessionState.logout(state))
+        to(SignIn.logout(state))
         signedOut = true
         break
       case "Step": {

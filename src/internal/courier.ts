@@ -6,11 +6,11 @@ import * as Option from "effect/Option"
 import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, StoreFailure } from "../AuthError.js"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
-import type { Command, Event } from "../Flight.js"
 import * as Moment from "../Moment.js"
 import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
+import type { Command, Event } from "./order.js"
 
 /** Carries out what a flight commands. Whatever provider, credentials and store do, each call ends, and ends typed. */
 export interface Courier {

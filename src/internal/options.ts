@@ -6,16 +6,16 @@ import type * as Redacted from "effect/Redacted"
 import { Misconfigured } from "../AuthError.js"
 import { isVisible } from "../Token.js"
 
-/** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. */
+/** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. A prefix is told as in an environment. */
 export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
   switch (error._op) {
     case "And":
     case "Or":
       return fromConfigError(error.left)
     case "MissingData":
-      return new Misconfigured({ field: error.path.join("."), problem: "is not set" })
+      return new Misconfigured({ field: error.path.join("_"), problem: "is not set" })
     default:
-      return new Misconfigured({ field: error.path.join("."), problem: "cannot be read" })
+      return new Misconfigured({ field: error.path.join("_"), problem: "cannot be read" })
   }
 }
 

@@ -57,7 +57,7 @@ const TokenField = Schema.optional(Schema.Unknown)
 const Tokens = Schema.Struct({ token: TokenField, refresh_token: TokenField, expires_at: TokenField })
 
 /** The documented form of an error. A gateway's page is none. */
-const Refusal = Schema.Struct({ message: Schema.String, error_code: Schema.optional(Schema.Number) })
+const Refusal = Schema.Struct({ message: Schema.String, status: TokenField, error_code: TokenField })
 
 const decodeTokens = Schema.decodeUnknownOption(Tokens)
 const decodeToken = Schema.decodeUnknownOption(Token.TokenFromString)
@@ -96,15 +96,17 @@ export const make = Effect.fnUntraced(function* (
     new MalformedResponse({ provider: name, problem, outcome: "unknown", url: answer.url, status: answer.status })
 
   /** What a 4xx means: `refused` if it is a documented refusal, and otherwise nothing that the protocol knows. */
-  const refusal = (answer: TokenAnswer, refused: (code: number | undefined) => AuthError): AuthError =>
+  const refusal = (answer: TokenAnswer, refused: (code: unknown) => AuthError): AuthError =>
     Option.match(decodeRefusal(answer.body), {
       onNone: () => malformed(answer, "a refusal that is not in the documented form"),
-      onSome: ({ error_code }) =>
-        answer.status === 403
-          ? new Misconfigured({ field: "appId, appSecret", problem: "Violet refuses this application (status 403)" })
-          : answer.status === 400 || answer.status === 401
-            ? refused(error_code)
-            : malformed(answer, "an undocumented refusal")
+      onSome: ({ error_code, status }) =>
+        status !== answer.status && typeof error_code !== "number"
+          ? malformed(answer, "a refusal that is not Violet's own")
+          : answer.status === 403
+            ? new Misconfigured({ field: "appId, appSecret", problem: "Violet refuses this application (status 403)" })
+            : answer.status === 400 || answer.status === 401
+              ? refused(error_code)
+              : malformed(answer, "an undocumented refusal; is the base URL right?")
     })
 
   const tokenSet = (answer: TokenAnswer): Token.TokenSet => {
@@ -197,15 +199,16 @@ export const layer = (
   Auth.layer(make(options), options)
 
 /**
- * A session with Violet from `VIOLET_APP_ID`, `VIOLET_APP_SECRET` and, if it is set, `VIOLET_BASE_URL`.
+ * A session with Violet from `VIOLET_APP_ID`, `VIOLET_APP_SECRET` and, if it is set, `VIOLET_BASE_URL`; without that,
+ * the `environment` of the options, and without that, the live API.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (
-  options: Auth.Options = {}
+  options: Auth.Options & Pick<Options, "environment"> = {}
 ): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
-  Auth.layer(fromConfig, options)
+  Auth.layer(fromConfig(options.environment), options)
 
 /**
  * User name and password from `VIOLET_USERNAME` and `VIOLET_PASSWORD`. Each call makes a layer of its own, since a
@@ -223,21 +226,23 @@ const variables: Record<string, string> = {
   baseUrl: "VIOLET_BASE_URL"
 }
 
-const fromConfig = Config.all({
-  appId: Config.string("VIOLET_APP_ID"),
-  appSecret: Config.redacted("VIOLET_APP_SECRET"),
-  baseUrl: Config.option(Config.string("VIOLET_BASE_URL"))
-}).pipe(
-  Effect.mapError(Valid.fromConfigError),
-  Effect.flatMap(({ appId, appSecret, baseUrl }) =>
-    make({
-      appId: /^\s*\d+\s*$/.test(appId) ? Number(appId) : Number.NaN,
-      appSecret,
-      baseUrl: Option.getOrUndefined(baseUrl)
-    })
-  ),
-  // The variable is what can be mended.
-  Effect.mapError(
-    (error) => new Misconfigured({ field: variables[error.field] ?? error.field, problem: error.problem })
+const fromConfig = (environment: Options["environment"]) =>
+  Config.all({
+    appId: Config.string("VIOLET_APP_ID"),
+    appSecret: Config.redacted("VIOLET_APP_SECRET"),
+    baseUrl: Config.option(Config.string("VIOLET_BASE_URL"))
+  }).pipe(
+    Effect.mapError(Valid.fromConfigError),
+    Effect.flatMap(({ appId, appSecret, baseUrl }) =>
+      make({
+        appId: /^\s*\d+\s*$/.test(appId) ? Number(appId) : Number.NaN,
+        appSecret,
+        environment,
+        baseUrl: Option.getOrUndefined(baseUrl)
+      })
+    ),
+    // The variable is what can be mended.
+    Effect.mapError(
+      (error) => new Misconfigured({ field: variables[error.field] ?? error.field, problem: error.problem })
+    )
   )
-)
