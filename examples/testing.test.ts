@@ -1,4 +1,4 @@
-// A day in the life of an application, in milliseconds: the sandbox in memory, time in the hands of TestClock.
+// A day in the life of an application, in a second: the sandbox in memory, time in the hands of TestClock.
 import { HttpClient } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, TestClock } from "effect"
@@ -11,7 +11,8 @@ it.scoped("stays signed in for a day", () =>
     const violet = Violet.layer({
       appId: 1234,
       appSecret: Redacted.make("test-app-secret"),
-      baseUrl: sandbox.baseUrl
+      baseUrl: sandbox.baseUrl,
+      renewal: "on-use"
     }).pipe(
       Layer.provide(
         Credentials.layer({

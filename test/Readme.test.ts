@@ -1,0 +1,41 @@
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
+const readme = read("README.md")
+const code = (example: string) =>
+  read(`examples/${example}`)
+    .replace(/^\/\/.*\n/, "")
+    .trim()
+
+describe("the README", () => {
+  for (const example of ["violet.ts", "testing.test.ts"]) {
+    it(`shows ${example} as it is`, () => {
+      assert.include(readme, code(example))
+    })
+  }
+
+  it("names only examples that there are", () => {
+    for (const [, path = ""] of readme.matchAll(/`((?:examples|docs)\/[\w./-]+)`/g)) assert.isNotEmpty(read(path))
+  })
+})
+
+it("the lock file names a package for every platform, so that npm ci works on each", () => {
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    readonly packages: Record<string, { readonly optionalDependencies?: Record<string, string> }>
+  }
+  const named = Object.values(packages).flatMap(({ optionalDependencies }) => Object.keys(optionalDependencies ?? {}))
+  assert.deepStrictEqual(
+    named.filter((name) => !(`node_modules/${name}` in packages)),
+    []
+  )
+})
+
+it("laws.md and the tests speak of the same laws", () => {
+  const laws = [...read("docs/laws.md").matchAll(/^\| (\d+)\s+\|/gm)].map(([, number]) => Number(number))
+  const still = [20, 21, 28, 33]
+  assert.deepStrictEqual(
+    laws,
+    Array.from({ length: 32 }, (_, i) => i + 1).filter((law) => !still.includes(law))
+  )
+})
