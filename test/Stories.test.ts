@@ -308,7 +308,7 @@ it.scoped("law 31: closing in an interrupted fiber saves what is unsaved", () =>
           yield* s.accessToken
           store.state.save = undefined
           yield* Deferred.succeed(ready, void 0)
-          yield* Effect.never
+          return yield* Effect.never
         })
       )
     )
