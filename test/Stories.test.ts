@@ -505,3 +505,20 @@ it.scoped(
       }
     })
 )
+
+for (const renewal of [true, false]) {
+  for (const lifetime of [0, 1, 50, 999]) {
+    it.scoped(`law 11: a lifetime of ${lifetime} ms is nonsense and causes no storm (fiber: ${renewal})`, () =>
+      manually(function* (clock) {
+        const p = provider({ lifetime })
+        const s = yield* session(p, { renewal })
+        for (let i = 0; i < 600; i++) {
+          yield* s.accessToken
+          yield* clock.advance("100 millis")
+        }
+        assert.strictEqual(p.count().total, 1)
+        assert.isTrue(Option.isNone((yield* s.status).expiresAt))
+      })
+    )
+  }
+}
