@@ -212,17 +212,10 @@ const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.Tok
 const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
   const previous = flight.task === "renew" ? state.held : undefined
   const generation = state.generation + 1
-  const keepsRefreshToken = previous !== undefined && Option.isNone(tokens.refreshToken)
-  const held: Held.Held = {
-    generation,
-    issued: generation,
-    tokens: Held.sound(previous === undefined ? tokens : Token.renew(previous.tokens, tokens)),
-    arrived: now,
-    refreshArrived: keepsRefreshToken ? previous.refreshArrived : now,
-    refresh: Held.usable,
-    jitter: now.random
-  }
-  return save(state, flight, { held })
+  if (previous === undefined) return save(state, flight, { held: Held.arriving(tokens, generation, now) })
+  const held = Held.arriving(Token.renew(previous.tokens, tokens), generation, now)
+  const refreshArrived = Option.isNone(tokens.refreshToken) ? previous.refreshArrived : now
+  return save(state, flight, { held: { ...held, refreshArrived } })
 }
 
 const save = (state: State, flight: Flight, pending: Pending): Step => [
@@ -241,8 +234,13 @@ const seen = (held: Held.Held): Landed =>
   Option.match(held.tokens.accessToken, { onNone: () => askAgain, onSome: (token) => ({ _tag: "Token", token }) })
 
 /** The end of a flight that a defect brought down: nobody waits for it any longer, and it may be tried again. */
-export const crash = (rules: Rules, state: State, landing: Landing, now: Now): Step => {
+export const crash = (rules: Rules, state: State, landing: Landing, now: Now): readonly [Landed, State] => {
   const problem = "a defect in the session"
   const failure = new AuthError.MalformedResponse({ provider: rules.provider.name, problem, outcome: "unknown" })
-  return state.flight?.landing === landing ? fail(state, failure, now) : [{ _tag: "Land", result: askAgain }, state]
+  return state.flight?.landing === landing
+    ? [
+        { _tag: "Failure", failure },
+        { ...blocked(state, failure, now), flight: undefined }
+      ]
+    : [askAgain, state]
 }

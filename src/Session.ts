@@ -157,6 +157,9 @@ export const make = (
     let saving = false
     let closed = false
 
+    const look = <A>(f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
+      Effect.zipWith(SynchronizedRef.get(ref), reading, f)
+
     /**
      * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone.
      *
@@ -166,7 +169,7 @@ export const make = (
     const transition = <A>(
       f: (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
     ): Effect.Effect<A> =>
-      Effect.zipWith(SynchronizedRef.get(ref), reading, (state, now) => {
+      look((state, now) => {
         const [answer, next] = f(state, now)
         return next === state ? Effect.succeed(answer) : change(f)
       }).pipe(Effect.flatten, Effect.uninterruptible)
@@ -207,12 +210,12 @@ export const make = (
       const landed = Effect.gen(function* () {
         let command = yield* advance({ _tag: "Started" })
         while (command._tag !== "Land") command = yield* advance(yield* courier.carryOut(command))
-        return command
+        return command.result
       })
       return landed.pipe(
         Effect.catchAllDefect(() => transition((state, now) => Flight.crash(rules, state, landing, now))),
-        Effect.tap((command) => (command._tag === "Land" ? land(landing, command.result) : Effect.void)),
-        Effect.zipRight(Effect.suspend(() => saveAgain))
+        Effect.flatMap((result) => land(landing, result)),
+        Effect.zipRight(saveAgain)
       )
     }
 
@@ -227,12 +230,12 @@ export const make = (
       }
     }
 
-    /** Puts a flight in the place of another, whose callers ask again and so join the new one. */
-    const supersede = (old: SessionState.Flight | undefined, next: SessionState.Flight | undefined) =>
-      Effect.zipRight(
-        old === undefined || old === next ? Effect.void : land(old.landing, { _tag: "AskAgain" }),
-        next === undefined || old === next ? Effect.void : own(fly(next.landing))
-      )
+    const launch = (flight: SessionState.Flight | undefined) =>
+      flight === undefined ? Effect.void : Effect.asVoid(own(fly(flight.landing)))
+
+    /** The callers of a flight in whose place something else came ask again. */
+    const supersede = (flight: SessionState.Flight | undefined) =>
+      flight === undefined ? Effect.void : land(flight.landing, { _tag: "AskAgain" })
 
     /** Law 18: what the store could not keep is saved in the background until it is, or until there is something newer. */
     const saveAgain: Effect.Effect<void> = Effect.gen(function* () {
@@ -243,7 +246,7 @@ export const make = (
         Effect.ignore,
         Effect.ensuring(Effect.sync(() => (saving = false))),
         // A set that came in the meantime may be unsaved as well.
-        Effect.zipRight(Effect.suspend(() => saveAgain)),
+        Effect.zipRight(saveAgain),
         Effect.interruptible,
         Effect.forkIn(scope)
       )
@@ -308,10 +311,10 @@ export const make = (
     ): Effect.Effect<Token.AccessToken, AuthError> => {
       switch (answer._tag) {
         case "Serve":
-          return Effect.as(supersede(undefined, answer.launch), answer.token)
+          return Effect.as(launch(answer.launch), answer.token)
         case "Join":
           return Effect.zipRight(
-            supersede(undefined, answer.launch),
+            launch(answer.launch),
             restore(
               Effect.matchEffect(Deferred.await(answer.flight.landing), {
                 onSuccess: Option.match({ onNone: () => then.superseded, onSome: Effect.succeed }),
@@ -349,7 +352,7 @@ export const make = (
               const [claim, next] = SignIn.login(state, read.credentials, now, landing)
               return [{ claim, old: next === state ? undefined : state.flight }, next]
             })
-            yield* supersede(old, undefined)
+            yield* supersede(old)
             return yield* follow(claim, restore, then)
           })
         )
@@ -366,7 +369,9 @@ export const make = (
                   return [{ flight, old: state.flight }, next]
                 }),
                 ({ flight, old }) =>
-                  Effect.zipRight(supersede(old, flight), restore(Effect.asVoid(Deferred.await(flight.landing))))
+                  Effect.all([supersede(old), launch(flight), restore(Deferred.await(flight.landing))], {
+                    discard: true
+                  })
               )
             )
       )
@@ -374,17 +379,13 @@ export const make = (
     const logout: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const old = yield* transition((state) => [state, SignIn.logout(state)])
-        yield* supersede(old.flight, undefined)
+        yield* supersede(old.flight)
         // The second try is for a store that turned out to keep a newer generation than this session knew of.
         const keep = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.zipRight(saveNow, saveAgain)))
         const revoke = old.held === undefined ? Effect.void : courier.revoke(old.held.tokens)
         const rest = yield* own(Effect.zipRight(keep, revoke))
         yield* restore(Fiber.await(rest))
       })
-    )
-
-    const currentStatus = Effect.flatMap(reading, (now) =>
-      Effect.map(SynchronizedRef.get(ref), (state) => Status.make(rules, state, now))
     )
 
     const changes = Stream.unwrapScoped(
@@ -400,15 +401,11 @@ export const make = (
     ).pipe(Stream.changesWith(Status.equivalence))
 
     const renewable: Renewable = {
-      renewalDelay: Effect.flatMap(reading, (now) =>
-        Effect.map(SynchronizedRef.get(ref), (state) =>
-          closed ? undefined : SessionState.renewalDelay(rules, state, now)
-        )
-      ),
+      renewalDelay: look((state, now) => (closed ? undefined : SessionState.renewalDelay(rules, state, now))),
       renew: Effect.uninterruptible(
         Effect.flatMap(
           transition((state, now) => SessionState.renew(rules, state, now, Deferred.unsafeMake(FiberId.none))),
-          (flight) => supersede(undefined, flight)
+          launch
         )
       )
     }
@@ -443,7 +440,7 @@ export const make = (
       login: loginBy(),
       adopt,
       logout,
-      status: currentStatus,
+      status: look((state, now) => Status.make(rules, state, now)),
       changes
     }
   })

@@ -91,15 +91,7 @@ export interface State {
 export const starting = (seed: Token.TokenSet | undefined, now: Now): State => ({
   generation: 0,
   held: undefined,
-  seed: seed && {
-    generation: 0,
-    issued: 0,
-    tokens: Held.sound(seed),
-    arrived: now,
-    refreshArrived: now,
-    refresh: Held.usable,
-    jitter: now.random
-  },
+  seed: seed && Held.arriving(seed, 0, now),
   signedOut: false,
   flight: undefined,
   block: undefined,
@@ -113,6 +105,8 @@ export const starting = (seed: Token.TokenSet | undefined, now: Now): State => (
 /** A duration on the monotonic clock. */
 export const nanos = (duration: Duration.Duration): bigint =>
   BigInt(Math.round(Duration.toMillis(Duration.min(duration, Token.longestLifetime)) * 1e6))
+
+const minute = nanos(Duration.minutes(1))
 
 /** What a caller wants: a token of a generation newer than `newerThan`. */
 export interface Question {
@@ -182,8 +176,7 @@ const takeOff = (rules: Rules, state: State, counts: boolean, now: Now, landing:
 const ripensLater = (rules: Rules, state: State, now: Now): boolean =>
   state.held !== undefined && Held.ripensLater(state.held, rules.leeway, now)
 
-const recent = (state: State, now: Now): ReadonlyArray<bigint> =>
-  state.hasty.filter((at) => now.nanos - at < nanos(Duration.minutes(1)))
+const recent = (state: State, now: Now): ReadonlyArray<bigint> => state.hasty.filter((at) => now.nanos - at < minute)
 
 /** Law 11: whether this token ought to be fresh and too many such were replaced within a minute already. */
 const tooHasty = (rules: Rules, state: State, now: Now): boolean =>
@@ -211,7 +204,7 @@ export const reject = (
     return [anyToken, state]
   }
   if (retried && !(strikes !== undefined && Equal.equals(strikes.token, token))) {
-    const follows = strikes !== undefined && now.nanos < strikes.until + nanos(Duration.minutes(1))
+    const follows = strikes !== undefined && now.nanos < strikes.until + minute
     const count = follows ? strikes.count + 1 : 1
     const until = now.nanos + nanos(RenewalPolicy.strikeCoolDown(count))
     return [anyToken, { ...state, strikes: { token, count, until } }]
@@ -227,9 +220,10 @@ export const renewalDelay = (rules: Rules, state: State, now: Now): number | und
   if (block !== undefined && (block.until === undefined || !AuthError.isTransient(block.failure))) return undefined
   const due = Held.renewalDelay(held, rules.leeway, eager(rules, held, now), now)
   if (due === Number.POSITIVE_INFINITY) return undefined
-  const cool = block?.until === undefined ? 0 : Number(block.until - now.nanos) / 1e6
-  const calm = tooHasty(rules, state, now) ? 60_000 - Number(now.nanos - (recent(state, now)[0] ?? now.nanos)) / 1e6 : 0
-  return Math.ceil(Math.max(due, cool, calm, 0))
+  const cool = block?.until ?? now.nanos
+  const calm = tooHasty(rules, state, now) ? (recent(state, now)[0] ?? now.nanos) + minute : now.nanos
+  const millisUntil = (at: bigint) => Number(at - now.nanos) / 1e6
+  return Math.ceil(Math.max(due, millisUntil(cool), millisUntil(calm), 0))
 }
 
 /** Starts the renewal that is due, if it still is. */

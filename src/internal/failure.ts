@@ -4,6 +4,7 @@ import * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import { type Flight, type Now, nanos, type Rules, type State } from "../SessionState.js"
+import type * as Held from "./held.js"
 
 /** Notes a failure, and until when it keeps the session from trying again (laws 9, 14 and 16). */
 export const blocked = (state: State, failure: AuthError.AuthError, now: Now): State => {
@@ -47,9 +48,9 @@ export const inDoubt = (rules: Rules, state: State, failure: AuthError.AuthError
   const { held } = state
   const unknown = "outcome" in failure && failure.outcome === "unknown"
   if (held === undefined || rules.provider.rotation === "none" || !unknown) return state
-  const doubtful = held.refresh._tag === "Doubtful"
-  const since = held.refresh._tag === "Doubtful" ? held.refresh.since : now
-  return { ...state, held: { ...held, refresh: { _tag: "Doubtful", since, again: doubtful } } }
+  const refresh: Held.RefreshState =
+    held.refresh._tag === "Doubtful" ? { ...held.refresh, again: true } : { _tag: "Doubtful", since: now, again: false }
+  return { ...state, held: { ...held, refresh } }
 }
 
 /** The answer of a token endpoint without the one thing it is for. */

@@ -1,6 +1,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { AuthError } from "../AuthError.js"
 import * as Moment from "../Moment.js"
@@ -28,6 +29,9 @@ export interface Held {
   readonly jitter: number
 }
 
+/** When a set arrived, and the random number that its jitter will be. */
+type Arrival = Moment.Moment & { readonly random: number }
+
 export const usable: RefreshState = { _tag: "Usable" }
 
 const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => {
@@ -36,23 +40,27 @@ const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => {
 }
 
 /** A set whose lifetime is at least a second: a shorter one is nonsense, and counts as unknown (laws 4 and 11). */
-export const sound = (tokens: Token.TokenSet): Token.TokenSet => ({
+const sound = (tokens: Token.TokenSet): Token.TokenSet => ({
   ...tokens,
   lifetime: Option.filter(tokens.lifetime, Duration.greaterThanOrEqualTo(Token.shortestLifetime))
 })
 
-export const fromRecord = (
-  record: Record,
-  tokens: Token.TokenSet,
-  now: Moment.Moment & { readonly random: number }
-): Held => ({
-  generation: record.generation,
-  issued: record.generation,
+/** A set that arrives now. */
+export const arriving = (tokens: Token.TokenSet, generation: number, now: Arrival): Held => ({
+  generation,
+  issued: generation,
   tokens: sound(tokens),
-  arrived: ago(now, record.age),
-  refreshArrived: ago(now, record.refreshAge),
+  arrived: now,
+  refreshArrived: now,
   refresh: usable,
   jitter: now.random
+})
+
+/** A set that arrived a while ago, as the store says. */
+export const fromRecord = (record: Record, tokens: Token.TokenSet, now: Arrival): Held => ({
+  ...arriving(tokens, record.generation, now),
+  arrived: ago(now, record.age),
+  refreshArrived: ago(now, record.refreshAge)
 })
 
 export const toRecord = (held: Held, now: Moment.Moment): Record => ({
@@ -62,15 +70,17 @@ export const toRecord = (held: Held, now: Moment.Moment): Record => ({
   refreshAge: Duration.millis(Moment.age(held.refreshArrived, now))
 })
 
-/** The age at which the set turns stale, in milliseconds; infinite when its end is not known (laws 3 and 4). */
-export const staleAge = (held: Held, leeway: Duration.Duration): number =>
-  Option.match(held.tokens.lifetime, {
+/** An age that follows from the lifetime, in milliseconds; infinite when that is not known (law 4). */
+const ageBy = ({ tokens }: Held, policy: (lifetime: Duration.Duration) => Duration.Duration): number =>
+  Option.match(tokens.lifetime, {
     onNone: () => Number.POSITIVE_INFINITY,
-    onSome: (lifetime) => Duration.toMillis(RenewalPolicy.staleAge(lifetime, leeway))
+    onSome: (lifetime) => Duration.toMillis(policy(lifetime))
   })
 
-const endAge = (held: Held): number =>
-  Option.match(held.tokens.lifetime, { onNone: () => Number.POSITIVE_INFINITY, onSome: Duration.toMillis })
+const staleAge = (held: Held, leeway: Duration.Duration): number =>
+  ageBy(held, (lifetime) => RenewalPolicy.staleAge(lifetime, leeway))
+
+const endAge = (held: Held): number => ageBy(held, identity)
 
 /** The end of the access token by the wall clock, for people to read; nothing is decided by it. */
 export const endsAt = (held: Held): Option.Option<DateTime.Utc> =>
@@ -109,14 +119,10 @@ export const snapshot = (held: Held | undefined, leeway: Duration.Duration): Sna
 }
 
 /** When to renew, in milliseconds from now by whichever clock is ahead; infinite for never. */
-export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Moment.Moment): number =>
-  Option.match(held.tokens.lifetime, {
-    onNone: () => Number.POSITIVE_INFINITY,
-    onSome: (lifetime) => {
-      const due = eager ? RenewalPolicy.renewalAge(lifetime, leeway, held.jitter) : lifetime
-      return Math.max(0, Duration.toMillis(due) - Moment.age(held.arrived, now))
-    }
-  })
+export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Moment.Moment): number => {
+  const due = eager ? ageBy(held, (lifetime) => RenewalPolicy.renewalAge(lifetime, leeway, held.jitter)) : endAge(held)
+  return Math.max(0, due - Moment.age(held.arrived, now))
+}
 
 /** Whether the known end of the refresh token has passed (law 15). */
 export const refreshEnded = (held: Held, now: Moment.Moment): boolean =>

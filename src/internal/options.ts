@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { Misconfigured } from "../AuthError.js"
-import { isVisible } from "../Token.js"
+import { isVisible, longestLifetime } from "../Token.js"
 
 /** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. A prefix is told as in an environment. */
 export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
@@ -26,10 +26,7 @@ const negative = (input: Duration.DurationInput): boolean =>
       ? input.some(negative)
       : typeof input === "string" && /^\s*-/.test(input)
 
-/** As good as for ever, and unlike that a number of nanoseconds: ten years. */
-const longest = Duration.days(3650)
-
-/** A duration, at most ten years, or the typed error that names the option. */
+/** A duration, at most ten years (as good as for ever, and unlike that a number of nanoseconds), or the typed error that names the option. */
 export const duration = (
   field: string,
   input: Duration.DurationInput
@@ -38,7 +35,7 @@ export const duration = (
     Option.filter(Duration.decodeUnknown(input), () => !negative(input)),
     {
       onNone: () => new Misconfigured({ field, problem: "must be a duration, and not a negative one" }),
-      onSome: (value) => Effect.succeed(Duration.min(value, longest))
+      onSome: (value) => Effect.succeed(Duration.min(value, longestLifetime))
     }
   )
 
