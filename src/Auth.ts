@@ -8,10 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { Misconfigured } from "./AuthError.js"
+import type { Misconfigured } from "./AuthError.js"
 import * as AuthHttpClient from "./AuthHttpClient.js"
 import * as AuthProvider from "./AuthProvider.js"
 import type { Credentials } from "./Credentials.js"
+import * as Valid from "./internal/options.js"
 import * as Renewal from "./Renewal.js"
 import * as Session from "./Session.js"
 import * as TokenStore from "./TokenStore.js"
@@ -56,9 +57,7 @@ export const layer = <E, R>(
   Layer.scopedContext(
     Effect.gen(function* () {
       const { renewal: mode = "background", ...sessionOptions } = options
-      if (mode !== "background" && mode !== "on-use") {
-        return yield* new Misconfigured({ field: "renewal", problem: 'must be "background" or "on-use"' })
-      }
+      yield* Valid.oneOf("renewal", mode, ["background", "on-use"])
       const protocol = yield* provider
       const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
       const session = yield* Session.make({ ...sessionOptions, onChange: renewal.watch }).pipe(

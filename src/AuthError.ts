@@ -26,8 +26,8 @@ export const Outcome = Schema.Literal("not-spent", "unknown")
 export type Outcome = typeof Outcome.Type
 
 /**
- * The access token ended, or the known end of the refresh token passed, and nothing is left to obtain another with.
- * Permanent: sign in again.
+ * The access token ended, or the refresh token did (its known end passed, or the server says so), and nothing is left to
+ * obtain another with. Permanent: sign in again.
  *
  * @since 0.1.0
  * @category errors
@@ -49,7 +49,7 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-auth/
  */
 export class InvalidRefreshToken extends Schema.TaggedError<InvalidRefreshToken>("effect-auth/InvalidRefreshToken")(
   "InvalidRefreshToken",
-  { provider: Schema.String, reason: Schema.Literal("invalid", "revoked", "reused", "expired") }
+  { provider: Schema.String, reason: Schema.Literal("invalid", "revoked", "reused") }
 ) {
   override get message(): string {
     return `${this.provider}: the refresh token was refused (${this.reason}); sign in again`
@@ -57,19 +57,32 @@ export class InvalidRefreshToken extends Schema.TaggedError<InvalidRefreshToken>
 }
 
 /**
- * The server refused the user name and password. They are not sent again before a growing cool-down ends, unless they
- * change.
+ * A log in was refused: its user name and password (`reason` `"refused"`, the default), the code of its second step
+ * (`"code-refused"`), or there was no such code in time (`"no-code"`). It is not tried again by itself before a growing
+ * cool-down ends, unless the credentials change.
  *
  * @since 0.1.0
  * @category errors
  */
 export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>("effect-auth/InvalidCredentials")(
   "InvalidCredentials",
-  { provider: Schema.String, status: Schema.optional(Schema.Number) }
+  {
+    provider: Schema.String,
+    reason: Schema.optionalWith(Schema.Literal("refused", "code-refused", "no-code"), {
+      default: () => "refused" as const
+    }),
+    status: Schema.optional(Schema.Number)
+  }
 ) {
   override get message(): string {
-    return `${this.provider}: the credentials were refused; change them, or wait until they may be tried again`
+    return `${this.provider}: ${refusedLogins[this.reason]}`
   }
+}
+
+const refusedLogins = {
+  refused: "the credentials were refused; change them, or wait until they may be tried again",
+  "code-refused": "the verification code was refused; log in again to get another",
+  "no-code": "there was no verification code in time; log in again to get another"
 }
 
 /**

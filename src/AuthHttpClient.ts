@@ -11,9 +11,11 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Option from "effect/Option"
 import { type AuthError, UntrustedOrigin } from "./AuthError.js"
 import { AuthProvider, type Service as Provider } from "./AuthProvider.js"
 import * as Answer from "./internal/answer.js"
+import * as Url from "./internal/url.js"
 import { Session } from "./Session.js"
 import type { AccessToken } from "./Token.js"
 
@@ -97,8 +99,7 @@ const resolve = (
   provider: Provider,
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UntrustedOrigin> => {
-  // What has a scheme is absolute, so that `https:evil.test` is no path; `./` keeps the colon of `/orders:search` one.
-  const url = parse(request.url) ?? parse(request.url.replace(/^\/(?![/\\])/, "./"), provider.baseUrl)
+  const url = Option.getOrUndefined(Url.resolve(request.url, provider.baseUrl))
   if (url === undefined) return untrusted(provider, "an unreadable URL")
   // Not `url.origin`: for `blob:https://…` that is the origin of the URL within.
   const origin = `${url.protocol}//${url.host}`
@@ -106,8 +107,6 @@ const resolve = (
     ? Effect.succeed(HttpClientRequest.modify(request, { url: url.href }))
     : untrusted(provider, origin)
 }
-
-const parse = (url: string, base?: URL): URL | undefined => (URL.canParse(url, base) ? new URL(url, base) : undefined)
 
 const untrusted = (provider: Provider, origin: string) =>
   new UntrustedOrigin({ provider: provider.name, origin, trusted: provider.origins })

@@ -2,16 +2,27 @@
  * The port to one API's protocol: how to log in, refresh and revoke, how to put the token on a request, and how to
  * recognise a rejection. It holds the client's own identity and has no state.
  *
+ * `make` builds one from a description, which is mostly data.
+ *
  * @since 0.1.0
  */
 import * as Headers from "@effect/platform/Headers"
-import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { AuthError } from "./AuthError.js"
+import * as Redacted from "effect/Redacted"
+import { type AuthError, InvalidRefreshToken, Misconfigured } from "./AuthError.js"
 import type { UserPassword } from "./Credentials.js"
+import { bare } from "./internal/bare.js"
+import { exchange, type TokenAnswer } from "./internal/exchange.js"
+import * as Judge from "./internal/judge.js"
+import * as Valid from "./internal/options.js"
+import * as Url from "./internal/url.js"
+import * as Verification from "./internal/verification.js"
+import type { Protocol, Rotation } from "./Protocol.js"
 import type { AccessToken, TokenSet } from "./Token.js"
 
 /**
@@ -29,15 +40,14 @@ export interface Service {
   readonly origins: ReadonlyArray<string>
   /** Headers that carry secrets; spans and logs show them redacted. */
   readonly redactedHeaders: ReadonlyArray<string>
-  /**
-   * What becomes of a refresh token that is used: it stays (`"none"`), may be replaced (`"optional"`), or is spent
-   * (`"single-use"`).
-   */
-  readonly rotation: "none" | "optional" | "single-use"
+  /** What becomes of a refresh token that is used. */
+  readonly rotation: Rotation
   /** How long after its first use the server forgives a refresh token a second one. */
   readonly reuseWindow?: Duration.Duration | undefined
   /** The exchange that logs in with what there is, or `none` when that is not enough to log in with. */
   readonly login: (credentials: Option.Option<UserPassword>) => Option.Option<Effect.Effect<TokenSet, AuthError>>
+  /** How much longer than any other exchange a log in may take, because it waits for a person. */
+  readonly loginPause?: Duration.Duration | undefined
   /** The exchange that refreshes. What its answer leaves out is kept from `tokens` by the session. */
   readonly refresh: (tokens: TokenSet) => Effect.Effect<TokenSet, AuthError>
   /** The exchange that revokes, where the API has one. */
@@ -58,17 +68,96 @@ export interface Service {
 export class AuthProvider extends Context.Tag("effect-auth/AuthProvider")<AuthProvider, Service>() {}
 
 /**
- * Tells whether a 401 asks for a new token ([RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750#section-3)): yes
- * without a challenge or with a `Bearer` one, no when the only challenges are for another scheme or the token merely
- * lacks a scope (law 25).
+ * Makes a provider of an API's protocol. Fails with `Misconfigured`, which names the field.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = never>(
+  protocol: Protocol<A, AI, F, FI, V, VI>
+): Effect.fn.Return<Service, Misconfigured, HttpClient.HttpClient> {
+  const client = yield* HttpClient.HttpClient
+  const { name, refresh, revoke } = protocol
+  const { header, scheme } = protocol.token ?? { header: "authorization", scheme: "Bearer" }
+  yield* Valid.word("token.header", header)
+  yield* Valid.optional(Valid.word, "token.scheme", scheme)
+  const baseUrl = yield* Valid.baseUrl("baseUrl", protocol.baseUrl)
+  const origins = yield* Effect.forEach(protocol.origins ?? [], (origin) => Valid.baseUrl("origins", origin))
+  const headers = Object.entries(protocol.headers ?? {})
+  for (const [name, value] of headers) {
+    yield* Valid.word("headers", name)
+    yield* Valid.headerSecret(`headers.${name}`, Redacted.isRedacted(value) ? value : Redacted.make(value))
+  }
+  const rotation = yield* Valid.oneOf("rotation", protocol.rotation ?? "single-use", ["none", "optional", "single-use"])
+  const maxBytes = yield* Valid.optional(Valid.count, "maxBytes", protocol.maxBytes)
+  const lifetime = yield* Valid.optional(Valid.positive, "lifetime", protocol.lifetime)
+  const reuseWindow = yield* Valid.optional(Valid.duration, "reuseWindow", protocol.reuseWindow)
+  const login = yield* Verification.make(name, protocol.verification)
+  const redactedHeaders = [header, ...headers.flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name] : []))]
+  const identified = HttpClientRequest.setHeaders(headers.map(([name, value]) => [name, bare(value)] as const))
+  const judge = Judge.make(protocol, name, lifetime)
+
+  const send = (
+    request: HttpClientRequest.HttpClientRequest,
+    wanted?: "JSON" | "anything"
+  ): Effect.Effect<TokenAnswer, AuthError> =>
+    Option.match(Option.filter(Url.resolve(request.url, baseUrl), Url.isConfidential), {
+      onNone: () => new Misconfigured({ field: name, problem: "an exchange must go to https (or http on loopback)" }),
+      onSome: ({ href }) =>
+        exchange(
+          client,
+          { name, redactedHeaders, maxBytes },
+          HttpClientRequest.acceptJson(HttpClientRequest.modify(identified(request), { url: href })),
+          wanted
+        )
+    })
+
+  return {
+    name,
+    baseUrl,
+    origins: [baseUrl, ...origins].map(({ origin }) => origin),
+    redactedHeaders,
+    rotation,
+    reuseWindow,
+    login: (credentials) =>
+      Option.map(protocol.login?.(credentials) ?? Option.none(), (request) => login.run(request, send, judge.login)),
+    loginPause: login.pause,
+    refresh: (tokens) =>
+      refresh === undefined || Option.isNone(tokens.refreshToken)
+        ? new InvalidRefreshToken({ provider: name, reason: "invalid" })
+        : Effect.flatMap(send(refresh(tokens.refreshToken.value, tokens)), judge.refresh),
+    revoke: Option.map(
+      Option.fromNullable(revoke),
+      (revoke) => (tokens) =>
+        Option.match(revoke(tokens), {
+          onNone: () => Effect.void,
+          onSome: (request) => Effect.flatMap(send(request, "anything"), judge.revocation)
+        })
+    ),
+    authorize: (request, token) =>
+      HttpClientRequest.setHeader(
+        identified(request),
+        header,
+        scheme === undefined ? Redacted.value(token) : `${scheme} ${Redacted.value(token)}`
+      ),
+    rejects: rejectsWith(protocol.rejections ?? [401], scheme)
+  }
+})
+
+/**
+ * Tells whether an answer with one of these statuses asks for a new token
+ * ([RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750#section-3)): yes without a challenge or with one of the scheme,
+ * no when the only challenges are for another scheme or the token merely lacks a scope (law 25).
  *
  * @since 0.1.0
  * @category predicates
  */
-export const rejectsBearer = (status: number, headers: Headers.Headers): boolean =>
-  status === 401 &&
-  Option.match(Headers.get(headers, "www-authenticate"), {
-    onNone: () => true,
-    onSome: (challenge) =>
-      /(^|[\s,])bearer([\s,]|$)/i.test(challenge) && !/error\s*=\s*"?insufficient_scope/i.test(challenge)
-  })
+export const rejectsWith = (statuses: ReadonlyArray<number>, scheme = "Bearer"): Service["rejects"] => {
+  const asks = new RegExp(`(^|[\\s,])${scheme}([\\s,]|$)`, "i")
+  return (status, headers) =>
+    statuses.includes(status) &&
+    Option.match(Headers.get(headers, "www-authenticate"), {
+      onNone: () => true,
+      onSome: (challenge) => asks.test(challenge) && !/error\s*=\s*"?insufficient_scope/i.test(challenge)
+    })
+}

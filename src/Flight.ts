@@ -59,7 +59,7 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
         ? fail(state, withoutAccessToken(rules), now)
         : obtained({ ...state, refused: undefined }, flight, event.tokens, now)
     case "RefreshFailed":
-      return event.failure._tag === "InvalidRefreshToken"
+      return event.failure._tag === "InvalidRefreshToken" || event.failure._tag === "TokenExpired"
         ? [{ _tag: "Load" }, refusedRefresh(state, flight, event.failure)]
         : fail(inDoubt(rules, state, event.failure, now), event.failure, now)
     case "CredentialsFailed":

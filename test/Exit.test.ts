@@ -23,7 +23,7 @@ const run = (program: string, baseUrl: string) =>
       cwd: root,
       env: { ...process.env, BASE_URL: baseUrl, NODE_OPTIONS: "" },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 20_000,
+      timeout: 60_000,
       killSignal: "SIGKILL"
     })
     let output = ""
@@ -38,8 +38,8 @@ const run = (program: string, baseUrl: string) =>
 
 /** What all programs have in common: layers, one call, and what keeps the process alive at a certain moment. */
 const prelude = `
-  import { FetchHttpClient } from "@effect/platform"
-  import { NodeHttpClient } from "@effect/platform-node"
+  import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+  import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
   import { Context, Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
   import { AuthHttpClient, Credentials, Session, Violet } from "./src/index.ts"
 
@@ -73,18 +73,22 @@ const prelude = `
 `
 
 const live = (title: string, test: (sandbox: VioletSandbox.Service, url: string) => Effect.Effect<void>) =>
-  it.scopedLive(title, () => {
-    const server = createServer()
-    return Effect.gen(function* () {
-      const sandbox = yield* VioletSandbox.make()
-      yield* Layer.build(HttpServer.serve(sandbox.served))
-      const { address } = yield* HttpServer.HttpServer
-      yield* test(sandbox, `http://127.0.0.1:${address._tag === "TcpAddress" ? address.port : 0}/v1`)
-    }).pipe(
-      Effect.ensuring(Effect.sync(() => server.closeAllConnections())),
-      Effect.provide(NodeHttpServer.layer(() => server, { port: 0, host: "127.0.0.1" }))
-    )
-  })
+  it.scopedLive(
+    title,
+    () => {
+      const server = createServer()
+      return Effect.gen(function* () {
+        const sandbox = yield* VioletSandbox.make()
+        yield* Layer.build(HttpServer.serve(sandbox.served))
+        const { address } = yield* HttpServer.HttpServer
+        yield* test(sandbox, `http://127.0.0.1:${address._tag === "TcpAddress" ? address.port : 0}/v1`)
+      }).pipe(
+        Effect.ensuring(Effect.sync(() => server.closeAllConnections())),
+        Effect.provide(NodeHttpServer.layer(() => server, { port: 0, host: "127.0.0.1" }))
+      )
+    },
+    90_000
+  )
 
 /** The process made its call and then ended without being told to. */
 const endedByItself = ({ code, output }: Ended) => {

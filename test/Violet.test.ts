@@ -395,7 +395,7 @@ describe("Violet", () => {
         "401 with code 11",
         () => documented(401, 11),
         { _tag: "InvalidCredentials", status: 401 },
-        { _tag: "InvalidRefreshToken", reason: "expired" }
+        { _tag: "TokenExpired", token: "refresh" }
       ],
       [
         "401 with code 10",

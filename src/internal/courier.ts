@@ -1,5 +1,5 @@
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -56,10 +56,10 @@ export const make = (options: {
   }
 
   // Also what a provider does before there is an effect is its own affair.
-  const exchange = <A>(effect: () => Effect.Effect<A, AuthError>) =>
+  const exchange = <A>(effect: () => Effect.Effect<A, AuthError>, pause = Duration.zero) =>
     attempt(
       Effect.suspend(effect),
-      timeout,
+      Duration.sum(timeout, pause),
       new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
     )
@@ -132,7 +132,10 @@ export const make = (options: {
         )
       case "Login":
         return Effect.map(
-          exchange(() => Option.getOrElse(provider.login(command.credentials), () => Effect.fail(nothingToLogInWith))),
+          exchange(
+            () => Option.getOrElse(provider.login(command.credentials), () => Effect.fail(nothingToLogInWith)),
+            provider.loginPause
+          ),
           (result) =>
             Either.isRight(result)
               ? { _tag: "LoggedIn", tokens: result.right }

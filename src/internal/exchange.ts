@@ -35,8 +35,13 @@ const notSent = new Set([
  */
 export const exchange = (
   client: HttpClient.HttpClient,
-  provider: { readonly name: string; readonly redactedHeaders: ReadonlyArray<string> },
-  request: HttpClientRequest.HttpClientRequest
+  provider: {
+    readonly name: string
+    readonly redactedHeaders: ReadonlyArray<string>
+    readonly maxBytes?: number | undefined
+  },
+  request: HttpClientRequest.HttpClientRequest,
+  wanted: "JSON" | "anything" = "JSON"
 ): Effect.Effect<TokenAnswer, NetworkFailure | MalformedResponse> => {
   const url = request.url.replace(/[?#].*$/s, "")
   const network = (reason: NetworkFailure["reason"], outcome: Outcome, details: Partial<NetworkFailure> = {}) =>
@@ -67,10 +72,12 @@ export const exchange = (
       yield* release(response)
       return yield* malformed("a redirect, and neither credentials nor tokens may follow one", status)
     }
-    const bytes = yield* read(response)
-    if (bytes === undefined) return yield* malformed("a body of more than 1 MiB", status)
+    const bytes = yield* read(response, provider.maxBytes)
+    if (bytes === undefined) return yield* malformed("a body that is too long", status)
     const body = decodeJson(new TextDecoder().decode(bytes))
-    if (Option.isNone(body) && status < 300) return yield* malformed("a body that is not JSON", status)
+    if (Option.isNone(body) && status < 300 && wanted === "JSON") {
+      return yield* malformed("a body that is not JSON", status)
+    }
     return { url, status, headers, body: Option.getOrUndefined(body), arrived }
   })
 

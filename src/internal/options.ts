@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { Misconfigured } from "../AuthError.js"
 import { isVisible, longestLifetime } from "../Token.js"
+import { isConfidential } from "./url.js"
 
 /** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. A prefix is told as in an environment. */
 export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
@@ -50,19 +51,59 @@ export const positive = (
     () => new Misconfigured({ field, problem: "must be longer than zero" })
   )
 
-const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+/** One of a few words, also where no compiler checks it. */
+export const oneOf = <A extends string>(
+  field: string,
+  input: A,
+  known: ReadonlyArray<A>
+): Effect.Effect<A, Misconfigured> =>
+  known.includes(input)
+    ? Effect.succeed(input)
+    : new Misconfigured({ field, problem: `must be ${known.map((one) => `"${one}"`).join(" or ")}` })
+
+/** A whole number from one on. */
+export const count = (field: string, input: number): Effect.Effect<number, Misconfigured> =>
+  Number.isSafeInteger(input) && input > 0
+    ? Effect.succeed(input)
+    : new Misconfigured({ field, problem: "must be a positive integer" })
+
+/** One scope ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). */
+export const scope = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
+  /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(input)
+    ? Effect.succeed(input)
+    : new Misconfigured({ field, problem: "must be a list of scopes, each without spaces, quotes and backslashes" })
+
+/** The name of a header or of a scheme. */
+export const word = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
+  /^[\w-]+$/.test(input)
+    ? Effect.succeed(input)
+    : new Misconfigured({ field, problem: "must be a word of letters, digits, - and _" })
+
+/** What may be left out. */
+export const optional = <I, A>(
+  valid: (field: string, input: I) => Effect.Effect<A, Misconfigured>,
+  field: string,
+  input: I | undefined
+): Effect.Effect<A | undefined, Misconfigured> =>
+  input === undefined ? Effect.succeed(undefined) : valid(field, input)
 
 /** The base URL of an API: absolute, https (http on loopback only), without user info, query or fragment. */
 export const baseUrl = (field: string, input: string | URL): Effect.Effect<URL, Misconfigured> => {
+  return Effect.flatMap(endpoint(field, input), (url) => {
+    if (url.search !== "") return new Misconfigured({ field, problem: "must not hold a query" })
+    if (!url.pathname.endsWith("/")) url.pathname += "/"
+    return Effect.succeed(url)
+  })
+}
+
+/** A URL that secrets may be sent to: absolute, https (http on loopback only), without user info or fragment. */
+export const endpoint = (field: string, input: string | URL): Effect.Effect<URL, Misconfigured> => {
   const refuse = (problem: string) => new Misconfigured({ field, problem })
   if (!URL.canParse(input)) return refuse("must be an absolute URL")
   const url = new URL(input)
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && loopback.test(url.hostname))) {
-    return refuse("must be https (http is allowed on loopback only)")
-  }
+  if (!isConfidential(url)) return refuse("must be https (http is allowed on loopback only)")
   if (url.username !== "" || url.password !== "") return refuse("must not hold a user name or password")
-  if (url.search !== "" || url.hash !== "") return refuse("must not hold a query or a fragment")
-  if (!url.pathname.endsWith("/")) url.pathname += "/"
+  if (url.hash !== "") return refuse("must not hold a fragment")
   return Effect.succeed(url)
 }
 

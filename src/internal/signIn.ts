@@ -36,13 +36,17 @@ export const login = (
 ): readonly [Answer, State] => {
   if (state.flight?.task === "login") return [{ _tag: "Join", flight: state.flight }, state]
   const failure = refusal(state, credentials, now)
-  if (failure !== undefined) return [{ _tag: "Fail", failure }, state]
+  if (failure !== undefined && !isAboutCode(failure)) return [{ _tag: "Fail", failure }, state]
   const flight: Flight = { landing, task: "login", credentials }
   return [
     { _tag: "Join", flight, launch: flight },
     { ...state, flight }
   ]
 }
+
+/** Whoever asks by name may have another code sent; by itself that happens only after the cool-down (law 16). */
+const isAboutCode = (failure: AuthError.AuthError): boolean =>
+  failure._tag === "InvalidCredentials" && failure.reason !== "refused"
 
 /** Starts taking over tokens obtained elsewhere, in place of what is under way (law 30). */
 export const adopt = (state: State, tokens: Token.TokenSet, landing: Landing): readonly [Flight, State] => {

@@ -6,28 +6,20 @@
  * @see https://docs.violet.io
  * @since 0.1.0
  */
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
-import {
-  type AuthError,
-  InvalidCredentials,
-  InvalidRefreshToken,
-  MalformedResponse,
-  Misconfigured
-} from "../AuthError.js"
+import { Misconfigured } from "../AuthError.js"
 import * as AuthProvider from "../AuthProvider.js"
 import * as Credentials from "../Credentials.js"
-import { exchange, type TokenAnswer } from "../internal/exchange.js"
 import * as Valid from "../internal/options.js"
-import * as Token from "../Token.js"
+import * as Variables from "../internal/variables.js"
+import * as Protocol from "../Protocol.js"
 
 /**
  * Who the application is to Violet, and where Violet is.
@@ -48,20 +40,10 @@ export interface Options {
 
 const addresses = { live: "https://api.violet.io/v1", sandbox: "https://sandbox-api.violet.io/v1" }
 
-/** How long a token lives that says nothing of it. */
-const fallbackLifetime = Duration.hours(24)
-
-const TokenField = Schema.optional(Schema.Unknown)
-
-/** What is of interest in the answer of a log in or a refresh; each field is judged on its own. */
-const Tokens = Schema.Struct({ token: TokenField, refresh_token: TokenField, expires_at: TokenField })
+const Answer = Schema.Struct({ token: Protocol.Field, refresh_token: Protocol.Field, expires_at: Protocol.Field })
 
 /** The documented form of an error. A gateway's page is none. */
-const Refusal = Schema.Struct({ message: Schema.String, status: TokenField, error_code: TokenField })
-
-const decodeTokens = Schema.decodeUnknownOption(Tokens)
-const decodeToken = Schema.decodeUnknownOption(Token.TokenFromString)
-const decodeRefusal = Schema.decodeUnknownOption(Refusal)
+const Failure = Schema.Struct({ message: Schema.String, status: Protocol.Field, error_code: Protocol.Field })
 
 /**
  * Violet's protocol. Fails with `Misconfigured`, which names the field.
@@ -72,119 +54,42 @@ const decodeRefusal = Schema.decodeUnknownOption(Refusal)
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<AuthProvider.Service, Misconfigured, HttpClient.HttpClient> {
-  const client = yield* HttpClient.HttpClient
-  if (!Number.isSafeInteger(options.appId) || options.appId <= 0) {
-    return yield* new Misconfigured({ field: "appId", problem: "must be a positive integer" })
-  }
-  const appSecret = yield* Valid.headerSecret("appSecret", options.appSecret)
+  const { appId, appSecret } = options
+  yield* Valid.count("appId", appId)
   if (options.baseUrl !== undefined && options.environment !== undefined) {
     return yield* new Misconfigured({ field: "baseUrl", problem: "contradicts environment; give one of them" })
   }
-  const baseUrl = yield* Valid.baseUrl("baseUrl", options.baseUrl ?? addresses[options.environment ?? "live"])
-  const name = "violet"
-  const redactedHeaders = ["x-violet-token", "x-violet-app-secret"]
-
-  const identified = HttpClientRequest.setHeaders({
-    "x-violet-app-id": String(options.appId),
-    "x-violet-app-secret": Redacted.value(appSecret)
-  })
-  const authorize = (request: HttpClientRequest.HttpClientRequest, token: Token.AccessToken) =>
-    HttpClientRequest.setHeader(identified(request), "x-violet-token", Redacted.value(token))
-  const send = (request: HttpClientRequest.HttpClientRequest) => exchange(client, { name, redactedHeaders }, request)
-
-  const malformed = (answer: TokenAnswer, problem: string) =>
-    new MalformedResponse({ provider: name, problem, outcome: "unknown", url: answer.url, status: answer.status })
-
-  /** What a 4xx means: `refused` if it is a documented refusal, and otherwise nothing that the protocol knows. */
-  const refusal = (answer: TokenAnswer, refused: (code: unknown) => AuthError): AuthError =>
-    Option.match(decodeRefusal(answer.body), {
-      onNone: () => malformed(answer, "a refusal that is not in the documented form"),
-      onSome: ({ error_code, status }) =>
-        status !== answer.status && typeof error_code !== "number"
-          ? malformed(answer, "a refusal that is not Violet's own")
-          : answer.status === 403
-            ? new Misconfigured({ field: "appId, appSecret", problem: "Violet refuses this application (status 403)" })
-            : answer.status === 400 || answer.status === 401
-              ? refused(error_code)
-              : malformed(answer, "an undocumented refusal; is the base URL right?")
-    })
-
-  const tokenSet = (answer: TokenAnswer): Token.TokenSet => {
-    const { expires_at, refresh_token, token } = Option.getOrElse(decodeTokens(answer.body), () => ({
-      token: undefined,
-      refresh_token: undefined,
-      expires_at: undefined
-    }))
-    const jwt = typeof token === "string" ? token : undefined
-    return {
-      accessToken: decodeToken(token),
-      lifetime: Token.lifetime(
-        { jwt, expiresAt: expires_at, date: answer.headers.date, fallback: fallbackLifetime },
-        answer.arrived
-      ),
-      refreshToken: decodeToken(refresh_token),
-      refreshLifetime: Token.lifetime(
-        { jwt: typeof refresh_token === "string" ? refresh_token : undefined, date: answer.headers.date },
-        answer.arrived
-      ),
-      extra: {}
-    }
-  }
-
-  const login = ({ password, username }: Credentials.UserPassword) =>
-    Effect.flatMap(
-      send(
-        HttpClientRequest.post(new URL("login", baseUrl)).pipe(
-          identified,
-          HttpClientRequest.bodyUnsafeJson({ username: Redacted.value(username), password: Redacted.value(password) })
-        )
-      ),
-      (answer): Effect.Effect<Token.TokenSet, AuthError> => {
-        if (answer.status >= 400) {
-          return Effect.fail(refusal(answer, () => new InvalidCredentials({ provider: name, status: answer.status })))
-        }
-        const tokens = tokenSet(answer)
-        return Option.isSome(tokens.accessToken)
-          ? Effect.succeed(tokens)
-          : Effect.fail(malformed(answer, "token is missing or no string"))
-      }
-    )
-
-  const refresh = (tokens: Token.TokenSet) =>
-    Effect.flatMap(
-      Option.match(tokens.refreshToken, {
-        onNone: (): Effect.Effect<TokenAnswer, AuthError> =>
-          Effect.fail(new InvalidRefreshToken({ provider: name, reason: "invalid" })),
-        onSome: (token) => send(authorize(HttpClientRequest.get(new URL("auth/token", baseUrl)), token))
-      }),
-      (answer): Effect.Effect<Token.TokenSet, AuthError> => {
-        if (answer.status >= 400) {
-          return Effect.fail(
-            refusal(
-              answer,
-              (code) => new InvalidRefreshToken({ provider: name, reason: code === 11 ? "expired" : "invalid" })
-            )
-          )
-        }
-        const renewed = tokenSet(answer)
-        return Option.isSome(renewed.accessToken) || Option.isSome(renewed.refreshToken)
-          ? Effect.succeed(renewed)
-          : Effect.fail(malformed(answer, "token is missing or no string"))
-      }
-    )
-
-  return {
-    name,
-    baseUrl,
-    origins: [baseUrl.origin],
-    redactedHeaders,
+  return yield* AuthProvider.make({
+    name: "violet",
+    baseUrl: options.baseUrl ?? addresses[options.environment ?? "live"],
     rotation: "none",
-    login: Option.map(login),
-    refresh,
-    revoke: Option.none(),
-    authorize,
-    rejects: AuthProvider.rejectsBearer
-  }
+    headers: {
+      "x-violet-app-id": String(appId),
+      "x-violet-app-secret": yield* Valid.headerSecret("appSecret", appSecret)
+    },
+    token: { header: "x-violet-token" },
+    lifetime: "24 hours",
+    login: Option.map(({ password, username }) => Protocol.json("login", { username, password })),
+    refresh: (token) => HttpClientRequest.get("auth/token", { headers: { "x-violet-token": Redacted.value(token) } }),
+    answer: Answer,
+    tokens: ({ expires_at, refresh_token, token }) => ({
+      accessToken: token,
+      expiresAt: expires_at,
+      refreshToken: refresh_token
+    }),
+    failure: Failure,
+    refusal: ({ error_code, status }, answered) => {
+      if (answered < 400 || (status !== answered && typeof error_code !== "number")) return undefined
+      if (answered === 403) return refusedApplication
+      if (answered !== 400 && answered !== 401) return undefined
+      return error_code === 11 ? "expired" : "invalid"
+    }
+  })
+})
+
+const refusedApplication = new Misconfigured({
+  field: "appId, appSecret",
+  problem: "Violet refuses this application (status 403)"
 })
 
 /**
@@ -208,7 +113,14 @@ export const layer = (
 export const layerConfig = (
   options: Auth.Options & Pick<Options, "environment"> = {}
 ): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
-  Auth.layer(fromConfig(options.environment), options)
+  Auth.layer(
+    Variables.make(
+      "VIOLET",
+      { appId: Variables.integer, appSecret: Variables.secret, baseUrl: Variables.optional(Variables.text) },
+      (found) => make({ ...found, environment: options.environment })
+    ),
+    options
+  )
 
 /**
  * User name and password from `VIOLET_USERNAME` and `VIOLET_PASSWORD`. Each call makes a layer of its own, since a
@@ -219,30 +131,3 @@ export const layerConfig = (
  */
 export const layerCredentialsConfig = (): Layer.Layer<Credentials.Credentials, Misconfigured> =>
   Credentials.layerConfig({ username: "VIOLET_USERNAME", password: "VIOLET_PASSWORD" })
-
-const variables: Record<string, string> = {
-  appId: "VIOLET_APP_ID",
-  appSecret: "VIOLET_APP_SECRET",
-  baseUrl: "VIOLET_BASE_URL"
-}
-
-const fromConfig = (environment: Options["environment"]) =>
-  Config.all({
-    appId: Config.string("VIOLET_APP_ID"),
-    appSecret: Config.redacted("VIOLET_APP_SECRET"),
-    baseUrl: Config.option(Config.string("VIOLET_BASE_URL"))
-  }).pipe(
-    Effect.mapError(Valid.fromConfigError),
-    Effect.flatMap(({ appId, appSecret, baseUrl }) =>
-      make({
-        appId: /^\s*\d+\s*$/.test(appId) ? Number(appId) : Number.NaN,
-        appSecret,
-        environment,
-        baseUrl: Option.getOrUndefined(baseUrl)
-      })
-    ),
-    // The variable is what can be mended.
-    Effect.mapError(
-      (error) => new Misconfigured({ field: variables[error.field] ?? error.field, problem: error.problem })
-    )
-  )

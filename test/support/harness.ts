@@ -87,7 +87,7 @@ export const provider = (options: ProviderOptions = {}): Scripted => {
         })
       ),
       authorize: (request) => request,
-      rejects: AuthProvider.rejectsBearer
+      rejects: AuthProvider.rejectsWith([401])
     },
     next: (...exchanges) => void script.push(...exchanges),
     always: (exchange) => {

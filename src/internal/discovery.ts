@@ -1,0 +1,140 @@
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure } from "../AuthError.js"
+import type * as AuthProvider from "../AuthProvider.js"
+import { exchange, type TokenAnswer } from "./exchange.js"
+import * as Valid from "./options.js"
+
+/** Where an authorization server answers. */
+export interface Endpoints {
+  readonly token: URL
+  readonly revocation: URL | undefined
+}
+
+type Make = (endpoints: Endpoints) => Effect.Effect<AuthProvider.Service, Misconfigured, HttpClient.HttpClient>
+
+/** The endpoints that the application tells. */
+export const given = (options: {
+  readonly tokenEndpoint?: string | URL | undefined
+  readonly revocationEndpoint?: string | URL | undefined
+}): Effect.Effect<Endpoints, Misconfigured> =>
+  Effect.all({
+    token: Valid.endpoint("tokenEndpoint", options.tokenEndpoint ?? ""),
+    revocation: Valid.optional(Valid.endpoint, "revocationEndpoint", options.revocationEndpoint)
+  })
+
+const Metadata = Schema.Struct({
+  issuer: Schema.String,
+  token_endpoint: Schema.String,
+  revocation_endpoint: Schema.optional(Schema.String)
+})
+
+const decodeMetadata = Schema.decodeUnknownOption(Metadata)
+
+/** How long the metadata may take; they are read in the time of an exchange, which needs some of it. */
+const timeout = "4 seconds"
+
+/**
+ * A provider whose endpoints its issuer tells, at the first exchange; until they are found, each exchange asks again.
+ * Nothing of a session was sent by then, so that whatever fails has spent nothing.
+ */
+export const found = Effect.fnUntraced(function* (
+  name: string,
+  issuer: URL,
+  make: Make
+): Effect.fn.Return<AuthProvider.Service, Misconfigured, HttpClient.HttpClient> {
+  const client = yield* HttpClient.HttpClient
+  const kept = yield* Ref.make(Option.none<AuthProvider.Service>())
+
+  const metadata = (url: string): Effect.Effect<Endpoints, AuthError> =>
+    exchange(client, { name, redactedHeaders: [] }, HttpClientRequest.get(url, { acceptJson: true })).pipe(
+      Effect.flatMap((answer) => endpoints(name, issuer, answer)),
+      Effect.timeoutFail({
+        duration: timeout,
+        onTimeout: () => new NetworkFailure({ provider: name, reason: "timeout", outcome: "not-spent", url })
+      })
+    )
+
+  const discovered = Effect.gen(function* () {
+    const known = yield* Ref.get(kept)
+    if (Option.isSome(known)) return known.value
+    const [first, second] = wellKnown(issuer)
+    const service = yield* metadata(first).pipe(
+      Effect.orElse(() => metadata(second)),
+      Effect.flatMap(make),
+      Effect.mapError(unspent),
+      Effect.provideService(HttpClient.HttpClient, client)
+    )
+    yield* Ref.set(kept, Option.some(service))
+    return service
+  })
+
+  const template = yield* make({ token: issuer, revocation: issuer })
+  return {
+    ...template,
+    login: (credentials) =>
+      Option.map(template.login(credentials), () =>
+        Effect.flatMap(discovered, (service) => Effect.flatten(Effect.orDie(service.login(credentials))))
+      ),
+    refresh: (tokens) => Effect.flatMap(discovered, (service) => service.refresh(tokens)),
+    revoke: Option.some((tokens) =>
+      Effect.flatMap(discovered, ({ revoke }) =>
+        Option.match(revoke, { onNone: () => Effect.void, onSome: (revoke) => revoke(tokens) })
+      )
+    )
+  }
+})
+
+/** RFC 8414 §3.1 puts the well-known part before the path of the issuer, OpenID Connect Discovery §4 behind it. */
+const wellKnown = (issuer: URL): readonly [string, string] => {
+  const path = issuer.pathname.replace(/\/$/, "")
+  return [
+    `${issuer.origin}/.well-known/oauth-authorization-server${path}`,
+    `${issuer.origin}${path}/.well-known/openid-configuration`
+  ]
+}
+
+/** The endpoints in metadata that are really those of the issuer (RFC 8414 §3.3). */
+const endpoints = (
+  name: string,
+  issuer: URL,
+  { body, status, url }: TokenAnswer
+): Effect.Effect<Endpoints, MalformedResponse | Misconfigured> =>
+  Option.match(
+    Option.filter(decodeMetadata(body), () => status < 300),
+    {
+      onNone: () =>
+        new MalformedResponse({
+          provider: name,
+          problem: "no metadata of an issuer",
+          outcome: "not-spent",
+          url,
+          status
+        }),
+      onSome: (metadata) =>
+        same(metadata.issuer, issuer)
+          ? Effect.all({
+              token: Valid.endpoint("token_endpoint", metadata.token_endpoint),
+              revocation: Valid.optional(Valid.endpoint, "revocation_endpoint", metadata.revocation_endpoint)
+            })
+          : new Misconfigured({ field: "issuer", problem: "is not the one that its metadata name" })
+    }
+  )
+
+const same = (told: string, issuer: URL): boolean =>
+  URL.canParse(told) && new URL(told).href.replace(/\/$/, "") === issuer.href.replace(/\/$/, "")
+
+const unspent = (error: AuthError): AuthError => {
+  switch (error._tag) {
+    case "NetworkFailure":
+      return new NetworkFailure({ ...error, outcome: "not-spent" })
+    case "MalformedResponse":
+      return new MalformedResponse({ ...error, outcome: "not-spent" })
+    default:
+      return error
+  }
+}

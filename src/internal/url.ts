@@ -1,0 +1,15 @@
+import * as Option from "effect/Option"
+
+/** A URL taken below a base one. What has a scheme is absolute, so that `https:evil.test` is no path. */
+export const resolve = (url: string, base: URL): Option.Option<URL> =>
+  // `./` keeps the colon of `/orders:search` in a path, and the base's own path before it.
+  Option.orElse(parse(url), () => parse(url.replace(/^\/(?![/\\])/, "./"), base))
+
+const parse = (url: string, base?: URL): Option.Option<URL> =>
+  URL.canParse(url, base) ? Option.some(new URL(url, base)) : Option.none()
+
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+
+/** Whether secrets may be sent there: https, or http that does not leave the machine. */
+export const isConfidential = ({ hostname, protocol }: URL): boolean =>
+  protocol === "https:" || (protocol === "http:" && loopback.test(hostname))

@@ -1,0 +1,78 @@
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type AuthError, InvalidCredentials, type Misconfigured, NetworkFailure } from "../AuthError.js"
+import type { Verification } from "../Protocol.js"
+import type { TokenSet } from "../Token.js"
+import type { TokenAnswer } from "./exchange.js"
+import { positive } from "./options.js"
+
+type Request = HttpClientRequest.HttpClientRequest
+type Send = (request: Request) => Effect.Effect<TokenAnswer, AuthError>
+type Judge = (answer: TokenAnswer) => Effect.Effect<TokenSet, AuthError>
+
+/** How a log in goes from its first request to its tokens, and how much longer than one exchange that may take. */
+export interface Login {
+  readonly pause: Duration.Duration | undefined
+  readonly run: (request: Request, send: Send, judge: Judge) => Effect.Effect<TokenSet, AuthError>
+}
+
+/** How long each of two steps may take; the log in as a whole waits for a person. */
+const stepTimeout = Duration.seconds(10)
+
+export const make = Effect.fnUntraced(function* <V, VI>(
+  name: string,
+  verification: Verification<V, VI> | undefined
+): Effect.fn.Return<Login, Misconfigured> {
+  if (verification === undefined) {
+    return { pause: undefined, run: (request, send, judge) => Effect.flatMap(send(request), judge) }
+  }
+  const within = yield* positive("within", verification.within)
+  const decodeAsked = Schema.decodeUnknownOption(verification.asked)
+
+  const bounded = (exchange: Effect.Effect<TokenAnswer, AuthError>) =>
+    Effect.timeoutFail(exchange, {
+      duration: stepTimeout,
+      onTimeout: () => new NetworkFailure({ provider: name, reason: "timeout", outcome: "unknown" })
+    })
+
+  // Settled before the time limit forks it: Effect would log what the application failed with.
+  const respond = (asked: V): Effect.Effect<Request, AuthError> =>
+    Effect.suspend(() => verification.respond(asked)).pipe(
+      Effect.matchCauseEffect({
+        onFailure: (cause) => (Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.succeed(undefined)),
+        onSuccess: Effect.succeed
+      }),
+      Effect.timeoutTo({ duration: within, onSuccess: Option.fromNullable, onTimeout: Option.none<Request> }),
+      Effect.flatMap(
+        Option.match({
+          onNone: () => new InvalidCredentials({ provider: name, reason: "no-code" }),
+          onSome: Effect.succeed
+        })
+      )
+    )
+
+  return {
+    pause: Duration.sum(within, stepTimeout),
+    run: (request, send, judge) =>
+      Effect.flatMap(bounded(send(request)), (answer) =>
+        Option.match(decodeAsked(answer.body), {
+          onNone: () => judge(answer),
+          onSome: (asked) =>
+            respond(asked).pipe(
+              Effect.flatMap((next) => bounded(send(next))),
+              Effect.flatMap((verified) =>
+                Effect.mapError(judge(verified), (error) =>
+                  error._tag === "InvalidCredentials"
+                    ? new InvalidCredentials({ provider: name, reason: "code-refused", status: error.status })
+                    : error
+                )
+              )
+            )
+        })
+      )
+  }
+})
