@@ -1,19 +1,14 @@
-import { createServer } from "node:http"
-import { Command, HttpServer } from "@effect/platform"
-import { NodeContext, NodeHttpServer } from "@effect/platform-node"
+import { Command, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Ref } from "effect"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import { serve } from "./testing/serve.js"
 
 /** A sandbox on a loopback port, and the variables that lead to it. */
 const served = Effect.gen(function* () {
   const sandbox = yield* VioletSandbox.make()
-  const server = yield* Layer.build(
-    HttpServer.serve(sandbox.served).pipe(
-      Layer.provideMerge(NodeHttpServer.layer(() => createServer(), { port: 0, host: "127.0.0.1" }))
-    )
-  )
-  const address = yield* Effect.provide(HttpServer.addressFormattedWith(Effect.succeed), server)
+  const baseUrl = yield* serve(sandbox)
   return {
     sandbox,
     env: {
@@ -21,7 +16,7 @@ const served = Effect.gen(function* () {
       VIOLET_APP_SECRET: "test-app-secret",
       VIOLET_USERNAME: "test-user@example.com",
       VIOLET_PASSWORD: "test-password",
-      VIOLET_BASE_URL: `${address}/v1`
+      VIOLET_BASE_URL: baseUrl
     }
   }
 })
@@ -61,5 +56,41 @@ it.scopedLive("the example of a refresh token signs in without a password", () =
     assert.include(output, "signed-in, token fresh")
     assert.include(output, "signed-out, token none")
     assert.strictEqual((yield* sandbox.report).logins, 0)
+  })
+)
+
+/** The API that the example describes: its first key is rejected once, its second one is good. */
+const parcel = Effect.map(Ref.make<ReadonlyArray<string>>([]), (seen) => {
+  const session = (key: string, next: string) =>
+    HttpServerResponse.unsafeJson({ data: { session: { key, ttl: "600", next } } })
+  const served = Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const body = request.method === "POST" ? yield* Effect.orDie(request.text) : ""
+    const key = request.headers["x-parcel-session"] ?? ""
+    yield* Ref.update(seen, (all) => [...all, `${request.method} ${request.url} ${key}${body}`])
+    if (request.headers["x-parcel-client"] !== "test-client") return HttpServerResponse.empty({ status: 400 })
+    if (request.url === "/v2/sessions") return session("test-key-1", "test-next-1")
+    if (request.url === "/v2/sessions/renew") return session("test-key-2", "test-next-2")
+    return key === "test-key-2" ? HttpServerResponse.text("2 parcels") : HttpServerResponse.empty({ status: 401 })
+  })
+  return { seen: Ref.get(seen), served, baseUrl: "https://parcel.test/v2" }
+})
+
+it.scopedLive("the example of an API of one's own logs in, renews, and puts key and client where they belong", () =>
+  Effect.gen(function* () {
+    const api = yield* parcel
+    const output = yield* run("your-own-api", {
+      PARCEL_BASE_URL: yield* serve(api),
+      PARCEL_CLIENT: "test-client",
+      PARCEL_USER: "test-user",
+      PARCEL_PASSWORD: "test-password"
+    })
+    assert.strictEqual(output, "2 parcels\n")
+    assert.deepStrictEqual(yield* api.seen, [
+      'POST /v2/sessions {"user":"test-user","pass":"test-password"}',
+      "GET /v2/parcels test-key-1",
+      'POST /v2/sessions/renew {"next":"test-next-1"}',
+      "GET /v2/parcels test-key-2"
+    ])
   })
 )

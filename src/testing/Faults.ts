@@ -5,17 +5,22 @@
  * @since 0.1.0
  */
 
-import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
-import * as Stream from "effect/Stream"
+import * as DamagedBody from "./DamagedBody.js"
+import { Dropped } from "./Dropped.js"
+
+/**
+ * What a `Token` fault makes of a token.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export type OddToken = "missing" | "number" | "null" | "empty" | "control" | "object"
 
 /**
  * One way in which one request goes wrong.
@@ -24,10 +29,13 @@ import * as Stream from "effect/Stream"
  * - `Drop`: the connection breaks before or after the request is processed; no answer in either case.
  * - `Status`: answered with this status, and `Retry-After` if given, instead of being processed.
  * - `Body`: processed, then answered 200 with a damaged body: not JSON, cut in the middle while the connection breaks, a
- *   gateway's page, or nothing.
- * - `Token`: processed, but the answer's access token is missing, a number or null.
+ *   gateway's page, nothing, JSON that is no object, or the true answer behind 2 MiB of white space.
+ * - `Token`: processed, but the answer's access token (default) or refresh token is missing, empty, no text, or holds a
+ *   line feed.
+ * - `Fields`: processed, but these fields replace those of the answer (`undefined` leaves one out).
  * - `Expiry`: these claims replace those of the JWT that is issued (`undefined` leaves one out). The sandbox itself goes
  *   on judging the token by its true lifetime.
+ * - `Answer`: answered with this status and JSON, after being processed or (default) instead.
  * - `Redirect`: answered with a redirect (302 by default) instead of being processed.
  *
  * @since 0.1.0
@@ -37,14 +45,16 @@ export type Fault = Data.TaggedEnum<{
   Delay: { readonly duration: Duration.DurationInput; readonly when?: "before" | "after" | undefined }
   Drop: { readonly when: "before" | "after" }
   Status: { readonly status: number; readonly retryAfter?: string | undefined }
-  Body: { readonly kind: "broken" | "truncated" | "html" | "empty" }
-  Token: { readonly kind: "missing" | "number" | "null" }
+  Body: { readonly kind: DamagedBody.Kind }
+  Token: { readonly kind: OddToken; readonly which?: "access" | "refresh" | undefined }
+  Fields: { readonly fields: Readonly<Record<string, unknown>> }
   Expiry: {
     readonly claims: {
       readonly exp?: number | string | null | undefined
       readonly iat?: number | null | undefined
     }
   }
+  Answer: { readonly status: number; readonly body: unknown; readonly processed?: boolean | undefined }
   Redirect: { readonly location: string; readonly status?: 302 | 307 | undefined }
 }>
 
@@ -54,19 +64,9 @@ export type Fault = Data.TaggedEnum<{
  * @since 0.1.0
  * @category testing
  */
-export const { Body, Delay, Drop, Expiry, Redirect, Status, Token } = Data.taggedEnum<Fault>()
+export const { Answer, Body, Delay, Drop, Expiry, Fields, Redirect, Status, Token } = Data.taggedEnum<Fault>()
 
-/**
- * The connection broke. An app fails with it, as does the body of a truncated answer; `served` hangs up on it, and the
- * in-memory client makes it the cause of its error. It looks like Node's own error, hence the `code`.
- *
- * @since 0.1.0
- * @category testing
- */
-export class Dropped extends Data.TaggedError("Dropped") {
-  readonly code = "ECONNRESET"
-  override readonly message = "the sandbox dropped the connection"
-}
+export { Dropped }
 
 /**
  * The faults waiting for the requests to come, a queue for each endpoint.
@@ -81,6 +81,8 @@ export interface Service<Endpoint extends string = string> {
   readonly clear: Effect.Effect<void>
   /** The fault for the request at hand, first in first out; a sandbox calls it once a request. */
   readonly take: (endpoint: Endpoint) => Effect.Effect<Option.Option<Fault>>
+  /** How many bytes of `"long"` bodies went out, into the buffers of a served app at least. */
+  readonly sent: Ref.Ref<number>
 }
 
 interface Waiting {
@@ -96,7 +98,7 @@ interface Waiting {
  * @category testing
  */
 export const make = <Endpoint extends string = string>(): Effect.Effect<Service<Endpoint>> =>
-  Effect.map(Ref.make<ReadonlyArray<Waiting>>([]), (ref) => ({
+  Effect.zipWith(Ref.make<ReadonlyArray<Waiting>>([]), Ref.make(0), (ref, sent) => ({
     inject: (endpoint, fault, times = 1) =>
       times < 1 ? Effect.void : Ref.update(ref, (queue) => [...queue, { endpoint, fault, left: times }]),
     clear: Ref.set(ref, []),
@@ -108,38 +110,58 @@ export const make = <Endpoint extends string = string>(): Effect.Effect<Service<
           waiting !== found ? [waiting] : found.left > 1 ? [{ ...found, left: found.left - 1 }] : []
         )
         return [Option.some(found.fault), rest]
-      })
+      }),
+    sent
   }))
 
-const page = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>Please try again later.</body></html>"
-
-const damage = (
-  kind: "broken" | "truncated" | "html" | "empty",
-  answer: HttpServerResponse.HttpServerResponse
-): HttpServerResponse.HttpServerResponse => {
+const odd = (kind: OddToken, token: unknown): unknown => {
   switch (kind) {
-    case "broken":
-      return HttpServerResponse.text("{ this is no JSON", { contentType: "application/json" })
-    case "html":
-      return HttpServerResponse.text(page, { contentType: "text/html" })
+    case "missing":
+      return undefined
+    case "number":
+      return 1234
+    case "null":
+      return null
     case "empty":
-      return HttpServerResponse.empty({ status: 200 })
-    case "truncated": {
-      const whole = answer.body._tag === "Uint8Array" ? answer.body.body : new TextEncoder().encode('{"cut":true}')
-      const half = Stream.make(whole.slice(0, Math.floor(whole.length / 2)))
-      // The full length is announced, so no client can take the half for the whole.
-      return HttpServerResponse.stream(Stream.concat(half, Stream.fail(new Dropped())), {
-        status: 200,
-        contentType: "application/json",
-        contentLength: whole.length
-      })
-    }
+      return ""
+    case "object":
+      return { token }
+    case "control":
+      return String(token).replace(/^.{8}/, "$&\n")
   }
 }
 
 /**
- * Processes a request under the endpoint's next fault. Everything but `Token` and `Expiry` happens here; those two are
- * handed to `process`, which alone knows what its answer looks like.
+ * What `Token` and `Fields` make of the fields of an answer that grants tokens; `names` are those of the two tokens.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const spoil = (
+  fault: Option.Option<Fault>,
+  names: { readonly access: string; readonly refresh: string },
+  answer: Readonly<Record<string, unknown>>
+): Readonly<Record<string, unknown>> => {
+  if (Option.isNone(fault)) return answer
+  const { value } = fault
+  if (value._tag === "Fields") return { ...answer, ...value.fields }
+  if (value._tag !== "Token") return answer
+  const name = names[value.which ?? "access"]
+  return { ...answer, [name]: odd(value.kind, answer[name]) }
+}
+
+/**
+ * The claims that `Expiry` asks for.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const claims = (fault: Option.Option<Fault>): object | undefined =>
+  Option.isSome(fault) && fault.value._tag === "Expiry" ? fault.value.claims : undefined
+
+/**
+ * Processes a request under the endpoint's next fault. Everything but `Token`, `Fields` and `Expiry` happens here; those are
+ * handed to `process`, which alone knows what its answer looks like: see `spoil` and `claims`.
  *
  * @since 0.1.0
  * @category testing
@@ -168,45 +190,18 @@ export const handle = <Endpoint extends string, E, R>(
             headers: fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
           })
         case "Body":
-          return Effect.map(plain, (answer) => damage(fault.kind, answer))
+          return Effect.map(plain, (answer) => DamagedBody.damage(fault.kind, answer, faults.sent))
+        case "Answer":
+          return Effect.zipRight(
+            fault.processed === true ? plain : Effect.void,
+            HttpServerResponse.unsafeJson(fault.body, { status: fault.status })
+          )
         case "Redirect":
           return HttpServerResponse.redirect(fault.location, { status: fault.status ?? 302 })
         case "Token":
+        case "Fields":
         case "Expiry":
           return process(taken)
       }
     }
-  )
-
-// By duck typing, so that this file needs no Node: a request of a server without sockets is simply never answered.
-const hangUp = (request: HttpServerRequest.HttpServerRequest, method: "destroy" | "destroySoon") =>
-  Effect.suspend(() => {
-    const socket = Predicate.hasProperty(request.source, "socket") ? request.source.socket : undefined
-    const close = Predicate.hasProperty(socket, method) ? socket[method] : undefined
-    if (Predicate.isFunction(close)) close.call(socket)
-    return Effect.never
-  })
-
-/**
- * An app as a real server should serve it: where it says `Dropped`, the socket is destroyed and no answer follows.
- *
- * @since 0.1.0
- * @category testing
- */
-export const served = <R>(app: HttpApp.Default<Dropped, R>): HttpApp.Default<never, R> =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    app.pipe(
-      Effect.map((response) => {
-        const { body } = response
-        if (body._tag !== "Stream") return response
-        // Soon: the half that was written has to reach the client first.
-        const stream = Stream.catchAll(body.stream, (error) =>
-          error instanceof Dropped ? Stream.fromEffect(hangUp(request, "destroySoon")) : Stream.fail(error)
-        )
-        return HttpServerResponse.setBody(response, HttpBody.stream(stream, body.contentType, body.contentLength))
-      }),
-      Effect.catchTag("Dropped", () => hangUp(request, "destroy")),
-      // A server runs its app uninterruptibly; a client that goes away must end a delay.
-      Effect.interruptible
-    )
   )

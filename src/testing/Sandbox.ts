@@ -1,14 +1,46 @@
 /**
- * What every provider's sandbox offers.
+ * What every provider's sandbox offers, and the engine that runs each from a description of its API.
  *
  * @since 0.1.0
  */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
-import type * as Faults from "./Faults.js"
-import type * as SandboxLog from "./SandboxLog.js"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Faults from "./Faults.js"
+import type * as SandboxApi from "./SandboxApi.js"
+import { data } from "./SandboxApi.js"
+import * as SandboxBody from "./SandboxBody.js"
+import * as SandboxClient from "./SandboxClient.js"
+import * as SandboxLog from "./SandboxLog.js"
+import * as SandboxSocket from "./SandboxSocket.js"
+import * as TokenMint from "./TokenMint.js"
+
+/**
+ * What can be set up in every sandbox.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export interface Options {
+  /** Default `"test-user@example.com"`. */
+  readonly username?: string | undefined
+  /** Default `"test-password"`. */
+  readonly password?: string | undefined
+  /** How long access tokens live; the default is the API's own. */
+  readonly lifetime?: Duration.DurationInput | undefined
+  /** How long refresh tokens live. Default 30 days. */
+  readonly refreshLifetime?: Duration.DurationInput | undefined
+  /** The number of pages of the list. Default 5. */
+  readonly pages?: number | undefined
+  /** The server's clock minus ours, in `Date` and all times it tells. May be negative milliseconds. Default 0. */
+  readonly clockOffset?: number | undefined
+}
 
 /**
  * A running sandbox.
@@ -32,8 +64,149 @@ export interface Service {
   readonly revokeRefreshTokens: Effect.Effect<void>
   /** Changes the lifetime of the access tokens to come. */
   readonly setLifetime: (lifetime: Duration.DurationInput) => Effect.Effect<void>
+  /** Changes the password that logging in needs. */
+  readonly setPassword: (password: string) => Effect.Effect<void>
+  /** A refresh token for a session that begins without a log in. */
+  readonly mintRefreshToken: Effect.Effect<string>
   /** Every request that ended, without secrets. */
   readonly log: Effect.Effect<ReadonlyArray<SandboxLog.Entry>>
   /** The counts so far. */
   readonly report: Effect.Effect<SandboxLog.Report>
 }
+
+/**
+ * The options of a sandbox, with what its API decides.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export interface Setup extends Options, TokenMint.Options {
+  readonly lifetime: Duration.DurationInput
+}
+
+const secretParams = ["token", "access_token", "refresh_token", "username", "password", "client_secret"]
+
+/**
+ * Runs an API with its own mint, log and faults.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const make: (setup: Setup, define: (server: SandboxApi.Server) => SandboxApi.Api) => Effect.Effect<Service> =
+  Effect.fnUntraced(function* (setup, define) {
+    const now = Effect.map(Clock.currentTimeMillis, (millis) => millis + (setup.clockOffset ?? 0))
+    const username = setup.username ?? "test-user@example.com"
+    const password = yield* Ref.make(setup.password ?? "test-password")
+    const lifetime = yield* Ref.make(Duration.decode(setup.lifetime))
+    const refreshLifetime = Duration.decode(setup.refreshLifetime ?? "30 days")
+    const faults = yield* Faults.make<SandboxLog.Endpoint>()
+    const mint = yield* TokenMint.make(now, setup)
+
+    const issue: SandboxApi.Server["issue"] = (call, kind, parent) =>
+      kind === "refresh"
+        ? mint.issue(kind, refreshLifetime, { parent })
+        : Effect.flatMap(Ref.get(lifetime), (_) => mint.issue(kind, _, { parent, claims: Faults.claims(call.fault) }))
+
+    const present = Effect.fnUntraced(function* (
+      call: SandboxApi.Call,
+      kind: TokenMint.Kind,
+      token: string | undefined,
+      judge: (token: string) => Effect.Effect<TokenMint.Verdict>
+    ) {
+      if (token === undefined) yield* call.complain(`no ${kind} token`)
+      const verdict = token === undefined ? "unknown" : yield* judge(token)
+      if (verdict === "other-kind") {
+        yield* call.complain(kind === "access" ? "refresh token used as access token" : "access token used to refresh")
+      }
+      return verdict
+    })
+
+    const api = define({
+      now,
+      mint,
+      username,
+      isUser: (name, word) => Effect.map(Ref.get(password), (_) => name === username && word === _),
+      issue,
+      issuePair: Effect.fnUntraced(function* (call, parent) {
+        const access = yield* issue(call, "access", parent)
+        return { access, refresh: yield* issue(call, "refresh", access.token) }
+      }),
+      judge: (call, kind, token) => present(call, kind, token, (_) => mint.judge(kind, _)),
+      spend: (call, token) => present(call, "refresh", token, mint.spend)
+    })
+    const log = yield* SandboxLog.make(api.rejections ?? [401])
+    const base = new URL(api.baseUrl).pathname.replace(/\/$/, "")
+    const routes = [...api.routes, ...data(api, setup.pages ?? 5)]
+    const hidden = [...secretParams, ...(api.secretParams ?? [])]
+
+    const leaks = Effect.fnUntraced(function* (url: string, query: URLSearchParams) {
+      const secrets = [...(api.secrets ?? []), yield* Ref.get(password)].map(encodeURIComponent)
+      return (
+        hidden.some((name) => query.has(name)) ||
+        secrets.some((secret) => url.includes(secret)) ||
+        (yield* mint.appearsIn(url))
+      )
+    })
+
+    const app: HttpApp.Default<Faults.Dropped> = Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const [path = "", search = ""] = request.url.split("?", 2)
+      const query = new URLSearchParams(search)
+      const body = yield* Effect.cached(SandboxBody.read(request))
+      const leaked = yield* leaks(request.url, query)
+      const there = routes.filter((route) => `${base}${route.path}` === path)
+      const route = there.find(({ method }) => method === request.method)
+      const name = (route ?? there[0])?.endpoint ?? "unknown"
+      const endpoint = typeof name === "string" ? name : name(yield* body)
+
+      const process = Effect.fnUntraced(
+        function* (note: SandboxLog.Note, fault: Option.Option<Faults.Fault>) {
+          yield* note.processed
+          if (leaked) yield* note.complain("a secret in the URL")
+          if (there.length === 0) return yield* api.refuse(404, "Not found")
+          if (route === undefined) {
+            yield* note.complain(`the method is not ${there.map(({ method }) => method).join(" or ")}`)
+            return yield* api.refuse(405, "Method not allowed")
+          }
+          const call: SandboxApi.Call = { request, query, body, complain: note.complain, fault }
+          if (api.admit !== undefined) yield* api.admit(call)
+          if (endpoint === "api") yield* api.authorize(call)
+          return yield* route.handle(call)
+        },
+        (effect, note) =>
+          Effect.catchIf(
+            effect,
+            (refusal) => refusal instanceof SandboxBody.Malformed,
+            ({ complaint }) => Effect.zipRight(note.complain(complaint), api.refuse(400, "Malformed request"))
+          ),
+        Effect.merge
+      )
+
+      const call = { endpoint, method: request.method, path: there.length === 0 && leaked ? "(hidden)" : path } as const
+      const answer = yield* log.record(call, (note) =>
+        endpoint === "unknown"
+          ? process(note, Option.none())
+          : Faults.handle(faults, endpoint, (fault) => process(note, fault))
+      )
+      return HttpServerResponse.setHeader(answer, "date", SandboxClient.httpDate(yield* now))
+    })
+
+    return {
+      app,
+      served: SandboxSocket.served(app),
+      client: SandboxClient.make(app),
+      baseUrl: api.baseUrl,
+      faults,
+      revokeAccessTokens: mint.revoke("access"),
+      revokeRefreshTokens: mint.revoke("refresh"),
+      setLifetime: (_) => Ref.set(lifetime, Duration.decode(_)),
+      setPassword: (_) => Ref.set(password, _),
+      mintRefreshToken: Effect.map(mint.issue("refresh", refreshLifetime), (_) => _.token),
+      log: log.entries,
+      report: Effect.zipWith(
+        log.counts,
+        mint.counts,
+        (counts, minted) => new SandboxLog.Report({ ...counts, ...minted })
+      )
+    }
+  })

@@ -1,11 +1,12 @@
 /**
- * Issues JWTs for the sandboxes, and remembers what became of each.
+ * Issues tokens for the sandboxes, and remembers what became of each.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
@@ -25,33 +26,75 @@ export type Kind = "access" | "refresh"
  * @since 0.1.0
  * @category testing
  */
-export type Verdict = "valid" | "expired" | "revoked" | "other-kind" | "unknown"
+export type Verdict = "valid" | "expired" | "revoked" | "reused" | "other-kind" | "unknown"
 
 /**
- * A mint and its ledger.
+ * A token with its true end, in milliseconds since 1970 by the server's clock.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export interface Issued {
+  readonly token: string
+  readonly endsAt: number
+  readonly lifetime: Duration.Duration
+}
+
+/**
+ * The counts of a mint.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export interface Counts {
+  readonly reuses: number
+  readonly familiesRevoked: number
+}
+
+/**
+ * A mint and its ledger. What follows from one log in is one family: its access tokens and its refresh tokens.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Service {
-  /** Issues a JWT with a `jti` of its own; `claims` replace the honest ones. */
+  /** Issues a token into the family of its parent, else into a new one; `claims` replace the honest ones of a JWT. */
   readonly issue: (
     kind: Kind,
     lifetime: Duration.Duration,
-    claims?: object
-  ) => Effect.Effect<{ readonly token: string; readonly endsAt: number }>
+    options?: { readonly parent?: string | undefined; readonly claims?: object | undefined }
+  ) => Effect.Effect<Issued>
   /** Judges by the true lifetime, to the millisecond, whatever the claims say. */
   readonly judge: (kind: Kind, token: string) => Effect.Effect<Verdict>
-  /** Whether a URL holds a token of this mint. */
-  readonly appearsIn: (url: string) => Effect.Effect<boolean>
+  /**
+   * Judges a single-use refresh token and spends it if it is valid. A spent one revokes its family (RFC 9700, section
+   * 4.14.2), unless it comes once more within the reuse window.
+   */
+  readonly spend: (refreshToken: string) => Effect.Effect<Verdict>
+  /** Revokes every token of the family of this one, those to come as well; an unknown token changes nothing. */
+  readonly revokeFamily: (token: string) => Effect.Effect<void>
   /** Revokes every token of a kind issued so far. */
   readonly revoke: (kind: Kind) => Effect.Effect<void>
+  /** Whether a URL holds a token of this mint. */
+  readonly appearsIn: (url: string) => Effect.Effect<boolean>
+  /** The counts so far. */
+  readonly counts: Effect.Effect<Counts>
 }
 
-interface Issued {
+interface Entry {
   readonly kind: Kind
   readonly endsAt: number
+  readonly family: number
   readonly revoked: boolean
+  readonly uses: number
+  readonly firstUsedAt: number
+}
+
+interface Ledger {
+  readonly entries: HashMap.HashMap<string, Entry>
+  readonly families: number
+  readonly revoked: HashSet.HashSet<number>
+  readonly reuses: number
 }
 
 /**
@@ -61,9 +104,27 @@ interface Issued {
  * @category testing
  */
 export interface Options {
-  /** Whether tokens say when they were issued. Default true. */
+  /** What tokens look like: JWTs (default), or identifiers that tell nothing. */
+  readonly format?: "jwt" | "opaque" | undefined
+  /** Whether JWTs say when they were issued. Default true. */
   readonly iat?: boolean | undefined
+  /** How long after its first use a spent refresh token is honoured once more. Default not at all. */
+  readonly reuseWindow?: Duration.DurationInput | undefined
 }
+
+/**
+ * An identifier of the form of a UUID, from Effect's `Random`.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const uuid: Effect.Effect<string> = Effect.map(
+  Effect.replicateEffect(Random.nextIntBetween(0, 0x10000), 8),
+  (words) => {
+    const hex = words.map((word) => word.toString(16).padStart(4, "0")).join("")
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`
+  }
+)
 
 /**
  * Makes a mint; `now` is the server's clock in milliseconds since 1970.
@@ -76,43 +137,85 @@ export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Eff
     // Of its own even under TestClock, so that no sandbox takes another's token.
     const id = yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)
     const serial = yield* Ref.make(0)
-    const ledger = yield* Ref.make(HashMap.empty<string, Issued>())
+    const ledger = yield* Ref.make<Ledger>({
+      entries: HashMap.empty(),
+      families: 0,
+      revoked: HashSet.empty(),
+      reuses: 0
+    })
     const key = `test-${(yield* Random.next).toString(36)}`
-    // As text, since the library refuses the odd claims that a fault asks for.
-    const encode = (payload: object) => Jwt.sign(JSON.stringify(payload), key, { header: { alg: "HS256", typ: "JWT" } })
+    const reuseWindow = Duration.toMillis(options.reuseWindow ?? 0)
+
+    const jwt = Effect.fnUntraced(function* (kind: Kind, at: number, endsAt: number, claims: object | undefined) {
+      const jti = yield* Ref.updateAndGet(serial, (n) => n + 1)
+      const payload = {
+        sub: "sandbox",
+        type: kind,
+        jti: `${id.toString(36)}-${jti}`,
+        exp: Math.floor(endsAt / 1000),
+        ...(options.iat === false ? {} : { iat: Math.floor(at / 1000) }),
+        ...claims
+      }
+      // As text, since the library refuses the odd claims that a fault asks for.
+      return Jwt.sign(JSON.stringify(payload), key, { header: { alg: "HS256", typ: "JWT" } })
+    })
+
+    const verdict = ({ entries, revoked }: Ledger, kind: Kind, token: string, at: number): Verdict => {
+      const entry = Option.getOrUndefined(HashMap.get(entries, token))
+      if (entry === undefined) return "unknown"
+      if (entry.kind !== kind) return "other-kind"
+      const forgiven = entry.uses === 1 && at - entry.firstUsedAt < reuseWindow
+      if (entry.uses > 0 && !forgiven) return "reused"
+      if (entry.revoked || HashSet.has(revoked, entry.family)) return "revoked"
+      return entry.endsAt <= at ? "expired" : "valid"
+    }
+
+    const revokeFamily = (all: Ledger, token: string): Ledger =>
+      Option.match(HashMap.get(all.entries, token), {
+        onNone: () => all,
+        onSome: ({ family }) => ({ ...all, revoked: HashSet.add(all.revoked, family) })
+      })
+
     return {
-      issue: Effect.fnUntraced(function* (kind, lifetime, claims) {
+      issue: Effect.fnUntraced(function* (kind, lifetime, { claims, parent } = {}) {
         const at = yield* now
-        const jti = yield* Ref.updateAndGet(serial, (n) => n + 1)
-        const iat = Math.floor(at / 1000)
-        const payload = {
-          sub: "sandbox",
-          type: kind,
-          jti: `${id.toString(36)}-${jti}`,
-          exp: Math.floor((at + Duration.toMillis(lifetime)) / 1000),
-          ...(options.iat === false ? {} : { iat }),
-          ...claims
-        }
-        const token = encode(payload)
         const endsAt = at + Duration.toMillis(lifetime)
-        yield* Ref.update(ledger, HashMap.set<string, Issued>(token, { kind, endsAt, revoked: false }))
-        return { token, endsAt }
+        const token = options.format === "opaque" ? yield* uuid : yield* jwt(kind, at, endsAt, claims)
+        yield* Ref.update(ledger, (all) => {
+          const inherited = parent === undefined ? undefined : Option.getOrUndefined(HashMap.get(all.entries, parent))
+          const family = inherited?.family ?? all.families
+          const entry: Entry = { kind, endsAt, family, revoked: false, uses: 0, firstUsedAt: 0 }
+          return { ...all, families: all.families + 1, entries: HashMap.set(all.entries, token, entry) }
+        })
+        return { token, endsAt, lifetime }
       }),
-      judge: (kind, token) =>
-        Effect.zipWith(now, Ref.get(ledger), (at, all) => {
-          const issued = Option.getOrUndefined(HashMap.get(all, token))
-          if (issued === undefined) return "unknown"
-          if (issued.kind !== kind) return "other-kind"
-          if (issued.revoked) return "revoked"
-          return issued.endsAt <= at ? "expired" : "valid"
-        }),
-      appearsIn: (url) =>
-        Effect.map(Ref.get(ledger), (all) => url.split(/[/?&=#]/).some((part) => HashMap.has(all, part))),
+      judge: (kind, token) => Effect.zipWith(now, Ref.get(ledger), (at, all) => verdict(all, kind, token, at)),
+      spend: (token) =>
+        Effect.flatMap(now, (at) =>
+          Ref.modify(ledger, (all) => {
+            const said = verdict(all, "refresh", token, at)
+            if (said === "reused") return [said, { ...revokeFamily(all, token), reuses: all.reuses + 1 }]
+            if (said !== "valid") return [said, all]
+            const entries = HashMap.modify(all.entries, token, (entry) => ({
+              ...entry,
+              uses: entry.uses + 1,
+              firstUsedAt: entry.uses === 0 ? at : entry.firstUsedAt
+            }))
+            return [said, { ...all, entries }]
+          })
+        ),
+      revokeFamily: (token) => Ref.update(ledger, (all) => revokeFamily(all, token)),
       revoke: (kind) =>
-        Ref.update(
-          ledger,
-          HashMap.map((issued) => (issued.kind === kind ? { ...issued, revoked: true } : issued))
-        )
+        Ref.update(ledger, (all) => ({
+          ...all,
+          entries: HashMap.map(all.entries, (entry) => (entry.kind === kind ? { ...entry, revoked: true } : entry))
+        })),
+      appearsIn: (url) =>
+        Effect.map(Ref.get(ledger), ({ entries }) => url.split(/[/?&=#]/).some((part) => HashMap.has(entries, part))),
+      counts: Effect.map(Ref.get(ledger), ({ reuses, revoked }) => ({
+        reuses,
+        familiesRevoked: HashSet.size(revoked)
+      }))
     }
   }
 )

@@ -1,49 +1,20 @@
-import { createServer } from "node:http"
-import { FetchHttpClient, HttpClient, HttpClientError, HttpServer } from "@effect/platform"
-import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Schedule, type Scope } from "effect"
+import { HttpClient, HttpClientError } from "@effect/platform"
+import { assert, describe } from "@effect/vitest"
+import { Duration, Effect, Schedule } from "effect"
 import * as Faults from "../../src/testing/Faults.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
+import { clients, liveWith, serve } from "./serve.js"
 import { violet } from "./violet.js"
 
 const setup = Effect.gen(function* () {
   const sandbox = yield* VioletSandbox.make()
-  yield* Layer.build(HttpServer.serve(sandbox.served))
-  const { address } = yield* HttpServer.HttpServer
-  assert.strictEqual(address._tag, "TcpAddress")
-  const port = address._tag === "TcpAddress" ? address.port : 0
-  const api = violet(yield* HttpClient.HttpClient, `http://127.0.0.1:${port}/v1`)
+  const api = violet(yield* HttpClient.HttpClient, yield* serve(sandbox))
   const refreshToken = yield* sandbox.mintRefreshToken
   return { sandbox, api, refresh: api.refresh(refreshToken) }
 })
 
-const fetchLayer = Layer.provide(
-  FetchHttpClient.layer,
-  Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" })
-)
-
-const clients = { fetch: fetchLayer, undici: NodeHttpClient.layerUndici }
-
-for (const [name, layer] of Object.entries(clients)) {
-  const live = <E>(
-    title: string,
-    test: Effect.Effect<void, E, HttpServer.HttpServer | HttpClient.HttpClient | Scope.Scope>
-  ) =>
-    it.scopedLive(title, () => {
-      const server = createServer()
-      return test.pipe(
-        // fetch keeps a spare connection open for four seconds, and closing the server would wait for it.
-        Effect.ensuring(Effect.sync(() => server.closeAllConnections())),
-        Effect.provide(
-          Layer.merge(
-            layer,
-            NodeHttpServer.layer(() => server, { port: 0, host: "127.0.0.1" })
-          )
-        ),
-        Effect.timeout("10 seconds")
-      )
-    })
+for (const [name, client] of Object.entries(clients)) {
+  const live = liveWith(client)
 
   describe(`VioletSandbox served to ${name}`, () => {
     live(
