@@ -15,9 +15,8 @@ type Signed = Layer.Layer<Auth.Services, AuthError.Misconfigured, HttpClient.Htt
 
 export interface Api {
   readonly name: string
-  /** The variables that are required to talk to the true API; with any of them set, there is no sandbox. */
-  readonly variables: ReadonlyArray<string>
-  readonly layerConfig: Signed
+  /** How to talk to the true API, where one is known to have pages; with any of the variables set, there is no sandbox. */
+  readonly live?: { readonly variables: ReadonlyArray<string>; readonly layer: Signed } | undefined
   readonly sandbox: (options: { readonly lifetime: Duration.DurationInput }) => Effect.Effect<Sandbox.Service>
   readonly layerSandbox: (baseUrl: string) => Signed
   /** Whether a request goes to the token endpoint. */

@@ -3,7 +3,8 @@
  * its tokens short and its token endpoint unreliable. With the API's variables set, it is the true API instead.
  *
  *     npm run demo
- *     npm run demo -- violet
+ *     npm run demo -- teletracker
+ *     npm run demo -- all
  */
 import { HttpClient } from "@effect/platform"
 import { NodeContext, NodeHttpClient, NodeRuntime } from "@effect/platform-node"
@@ -76,21 +77,29 @@ const againstSandbox = Effect.fnUntraced(function* (api: Api, screen: Screen.Scr
   yield* Summary.report(screen, yield* Ref.get(meter), renewals, { ...counted, noticed: yield* Ref.get(noticed) })
 })
 
-const againstApi = Effect.fnUntraced(function* (api: Api, screen: Screen.Screen) {
+const againstApi = Effect.fnUntraced(function* (
+  api: Api,
+  layer: NonNullable<Api["live"]>["layer"],
+  screen: Screen.Screen
+) {
   const meter = yield* Meter.make(lanes)
   // Somebody pays for this API: the pipelines take it easy.
   const renewals = yield* work({ api, done: Effect.void, meter, screen }, "500 millis").pipe(
-    Effect.provide(Layer.provide(api.layerConfig, bareClient(api, meter)))
+    Effect.provide(Layer.provide(layer, bareClient(api, meter)))
   )
   yield* screen.status("")
   yield* Summary.report(screen, yield* Ref.get(meter), renewals, undefined)
 })
 
 const main = Effect.gen(function* () {
-  const api = yield* fromArguments(process.argv.slice(2))
-  const screen = yield* Screen.make
-  const variables = yield* Effect.forEach(api.variables, (name) => Config.option(Config.redacted(name)))
-  yield* variables.some(Option.isSome) ? againstApi(api, screen) : againstSandbox(api, screen)
+  const apis = yield* fromArguments(process.argv.slice(2))
+  for (const api of apis) {
+    const screen = yield* Screen.make
+    if (apis.length > 1) yield* screen.line(`\n${screen.style("bold", api.name)}\n`)
+    const variables = yield* Effect.forEach(api.live?.variables ?? [], (name) => Config.option(Config.redacted(name)))
+    const live = variables.some(Option.isSome) ? api.live : undefined
+    yield* live === undefined ? againstSandbox(api, screen) : againstApi(api, live.layer, screen)
+  }
 }).pipe(
   Effect.scoped,
   Effect.tapError((error) => Console.error(`demo: ${error.message}`)),

@@ -62,7 +62,7 @@ const script = Effect.fnUntraced(function* (sandbox: Sandbox.Service) {
 })
 
 const main = Effect.gen(function* () {
-  const api = yield* fromArguments(process.argv.slice(2))
+  const [api] = yield* fromArguments(process.argv.slice(2))
   const sandbox = yield* api.sandbox({ lifetime })
   const server = createServer()
   const listening = yield* Layer.build(
@@ -73,7 +73,7 @@ const main = Effect.gen(function* () {
   // Idle connections would keep the server from closing.
   yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
   const url = yield* HttpServer.addressFormattedWith((address) =>
-    Effect.succeed(`${address}${new URL(sandbox.baseUrl).pathname}`)
+    Effect.succeed(`${address}${new URL(sandbox.baseUrl).pathname.replace(/\/$/, "")}`)
   ).pipe(Effect.provide(listening))
   yield* tell({ _tag: "Listening", url })
   yield* Effect.raceFirst(Stream.runDrain(NodeStream.stdin), Effect.zipRight(script(sandbox), Effect.never))

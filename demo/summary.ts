@@ -53,7 +53,7 @@ const rows = (readings: Readings, renewals: number, seen: Seen | undefined): Rea
       measured("renewals", renewals)
     ]
   }
-  const { complaints, exchanges, maxConcurrentExchanges } = seen.report
+  const { complaints, exchanges, maxConcurrentExchanges, reuses } = seen.report
   return [
     ...pages,
     atLeast("attempts retried", readings.retried, 1),
@@ -66,6 +66,7 @@ const rows = (readings: Readings, renewals: number, seen: Seen | undefined): Rea
     atLeast("requests answered 401, then repeated", readings.rejected, 2),
     atLeast("exchanges turned away in the outage", readings.turnedAway, 1),
     exactly("exchanges whose answer was lost", readings.unanswered, 1),
+    exactly("spent refresh tokens presented again", reuses, 0),
     exactly("counted against the client", complaints, 0)
   ]
 }

@@ -79,6 +79,7 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
   const client = yield* HttpClient.HttpClient
   const { name, refresh, revoke } = protocol
   const { header, scheme } = protocol.token ?? { header: "authorization", scheme: "Bearer" }
+  yield* Valid.nonEmpty("name", name)
   yield* Valid.word("token.header", header)
   yield* Valid.optional(Valid.word, "token.scheme", scheme)
   const baseUrl = yield* Valid.baseUrl("baseUrl", protocol.baseUrl)

@@ -9,7 +9,7 @@ const code = (example: string) =>
     .trim()
 
 describe("the README", () => {
-  for (const example of ["violet.ts", "testing.test.ts"]) {
+  for (const example of ["violet.ts", "your-own-api.ts", "testing.test.ts"]) {
     it(`shows ${example} as it is`, () => {
       assert.include(readme, code(example))
     })

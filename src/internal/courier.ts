@@ -160,7 +160,7 @@ export const make = (options: {
 /** What a log in asked for by name says when there is nothing to log in with. */
 export const nothingToLogInWith = new Misconfigured({
   field: "credentials",
-  problem: "there is nothing to log in with; provide credentials, or adopt tokens"
+  problem: "there is nothing to log in with; provide what this provider needs for it, or adopt tokens"
 })
 
 /** The classes of what broke, without what they say. */

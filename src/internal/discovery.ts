@@ -17,16 +17,6 @@ export interface Endpoints {
 
 type Make = (endpoints: Endpoints) => Effect.Effect<AuthProvider.Service, Misconfigured, HttpClient.HttpClient>
 
-/** The endpoints that the application tells. */
-export const given = (options: {
-  readonly tokenEndpoint?: string | URL | undefined
-  readonly revocationEndpoint?: string | URL | undefined
-}): Effect.Effect<Endpoints, Misconfigured> =>
-  Effect.all({
-    token: Valid.endpoint("tokenEndpoint", options.tokenEndpoint ?? ""),
-    revocation: Valid.optional(Valid.endpoint, "revocationEndpoint", options.revocationEndpoint)
-  })
-
 const Metadata = Schema.Struct({
   issuer: Schema.String,
   token_endpoint: Schema.String,
@@ -42,10 +32,10 @@ const timeout = "4 seconds"
  * A provider whose endpoints its issuer tells, at the first exchange; until they are found, each exchange asks again.
  * Nothing of a session was sent by then, so that whatever fails has spent nothing.
  */
-export const found = Effect.fnUntraced(function* (
+export const make = Effect.fnUntraced(function* (
   name: string,
   issuer: URL,
-  make: Make
+  at: Make
 ): Effect.fn.Return<AuthProvider.Service, Misconfigured, HttpClient.HttpClient> {
   const client = yield* HttpClient.HttpClient
   const kept = yield* Ref.make(Option.none<AuthProvider.Service>())
@@ -65,7 +55,7 @@ export const found = Effect.fnUntraced(function* (
     const [first, second] = wellKnown(issuer)
     const service = yield* metadata(first).pipe(
       Effect.orElse(() => metadata(second)),
-      Effect.flatMap(make),
+      Effect.flatMap(at),
       Effect.mapError(unspent),
       Effect.provideService(HttpClient.HttpClient, client)
     )
@@ -73,7 +63,7 @@ export const found = Effect.fnUntraced(function* (
     return service
   })
 
-  const template = yield* make({ token: issuer, revocation: issuer })
+  const template = yield* at({ token: issuer, revocation: issuer })
   return {
     ...template,
     login: (credentials) =>

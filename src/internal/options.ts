@@ -67,6 +67,9 @@ export const count = (field: string, input: number): Effect.Effect<number, Misco
     ? Effect.succeed(input)
     : new Misconfigured({ field, problem: "must be a positive integer" })
 
+export const nonEmpty = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
+  input.trim() === "" ? new Misconfigured({ field, problem: "must not be empty" }) : Effect.succeed(input)
+
 /** One scope ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). */
 export const scope = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
   /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(input)

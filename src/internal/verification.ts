@@ -1,5 +1,4 @@
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -30,7 +29,7 @@ export const make = Effect.fnUntraced(function* <V, VI>(
   if (verification === undefined) {
     return { pause: undefined, run: (request, send, judge) => Effect.flatMap(send(request), judge) }
   }
-  const within = yield* positive("within", verification.within)
+  const within = yield* positive("verification.within", verification.within)
   const decodeAsked = Schema.decodeUnknownOption(verification.asked)
 
   const bounded = (exchange: Effect.Effect<TokenAnswer, AuthError>) =>
@@ -39,13 +38,12 @@ export const make = Effect.fnUntraced(function* <V, VI>(
       onTimeout: () => new NetworkFailure({ provider: name, reason: "timeout", outcome: "unknown" })
     })
 
-  // Settled before the time limit forks it: Effect would log what the application failed with.
+  // Settled before the time limit forks it: Effect would log what the application failed with. That it interrupted
+  // itself, as a prompt does that is left, is one more way to have no code; and it may be such that nobody else can.
   const respond = (asked: V): Effect.Effect<Request, AuthError> =>
     Effect.suspend(() => verification.respond(asked)).pipe(
-      Effect.matchCauseEffect({
-        onFailure: (cause) => (Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.succeed(undefined)),
-        onSuccess: Effect.succeed
-      }),
+      Effect.catchAllCause(() => Effect.succeed(undefined)),
+      Effect.disconnect,
       Effect.timeoutTo({ duration: within, onSuccess: Option.fromNullable, onTimeout: Option.none<Request> }),
       Effect.flatMap(
         Option.match({

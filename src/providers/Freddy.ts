@@ -16,6 +16,7 @@ import * as Auth from "../Auth.js"
 import { Misconfigured } from "../AuthError.js"
 import * as AuthProvider from "../AuthProvider.js"
 import * as Credentials from "../Credentials.js"
+import * as Valid from "../internal/options.js"
 import * as Variables from "../internal/variables.js"
 import * as Protocol from "../Protocol.js"
 
@@ -80,6 +81,7 @@ export const make = Effect.fnUntraced(function* <R = never>(
   if (code !== undefined && development === true) {
     return yield* new Misconfigured({ field: "code", problem: "contradicts development, which asks for none" })
   }
+  const within = yield* Valid.positive("codeTimeout", options.codeTimeout ?? "5 minutes")
   const path = development === true ? "v1/auth/dev-login" : "v1/auth/login"
   return yield* AuthProvider.make({
     name: "freddy",
@@ -92,7 +94,7 @@ export const make = Effect.fnUntraced(function* <R = never>(
       ),
     verification: code && {
       asked: Asked,
-      within: options.codeTimeout ?? "5 minutes",
+      within,
       respond: ({ email, email_key }) =>
         code({ email: typeof email === "string" ? email : undefined }).pipe(
           Effect.map((verification_code) => Protocol.json("v1/auth/verify", { email_key, verification_code })),

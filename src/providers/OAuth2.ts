@@ -53,7 +53,10 @@ export interface Options {
    */
   readonly authentication?: "client_secret_basic" | "client_secret_post" | "none" | undefined
   readonly tokenEndpoint?: string | URL | undefined
-  /** Where tokens are revoked at log out ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). Default: nowhere. */
+  /**
+   * Where tokens are revoked at log out ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). Default: where the issuer
+   * says, if anywhere.
+   */
   readonly revocationEndpoint?: string | URL | undefined
   /**
    * The authorization server, whose metadata tell the endpoints ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414), or
@@ -123,15 +126,15 @@ export const make = Effect.fnUntraced(function* (
   for (const name of Object.keys(options.parameters ?? {}).filter((name) => ours.includes(name))) {
     return yield* new Misconfigured({ field: `parameters.${name}`, problem: "is set by this library" })
   }
-  if ((options.issuer === undefined) === (options.tokenEndpoint === undefined)) {
-    return yield* new Misconfigured({ field: "tokenEndpoint, issuer", problem: "give one of them" })
-  }
+  const issuer = yield* Valid.optional(Valid.endpoint, "issuer", options.issuer)
+  const token = yield* Valid.optional(Valid.endpoint, "tokenEndpoint", options.tokenEndpoint)
+  const revocation = yield* Valid.optional(Valid.endpoint, "revocationEndpoint", options.revocationEndpoint)
   const scope = options.scope?.join(" ")
 
   const at = (endpoints: Discovery.Endpoints) => {
     const request = (fields: Parameters<typeof Protocol.form>[1]) =>
       authenticate(endpoints.token.href, { ...options.parameters, ...fields })
-    const revocation = endpoints.revocation
+    const revoke = revocation ?? endpoints.revocation
     return AuthProvider.make({
       name: options.name ?? "oauth2",
       baseUrl: options.baseUrl,
@@ -157,8 +160,7 @@ export const make = Effect.fnUntraced(function* (
           refresh_token,
           scope: options.grant === "refresh_token" ? scope : undefined
         }),
-      revoke:
-        revocation && ((tokens) => Option.map(revocable(tokens), (fields) => authenticate(revocation.href, fields))),
+      revoke: revoke && ((tokens) => Option.map(revocable(tokens), (fields) => authenticate(revoke.href, fields))),
       answer: Answer,
       tokens: (answer) => ({
         accessToken:
@@ -174,9 +176,9 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  return options.issuer === undefined
-    ? yield* Effect.flatMap(Discovery.given(options), at)
-    : yield* Discovery.found(options.name ?? "oauth2", yield* Valid.endpoint("issuer", options.issuer), at)
+  if (token !== undefined && issuer === undefined) return yield* at({ token, revocation })
+  if (issuer !== undefined && token === undefined) return yield* Discovery.make(options.name ?? "oauth2", issuer, at)
+  return yield* new Misconfigured({ field: "tokenEndpoint, issuer", problem: "give one of them" })
 })
 
 /** The refresh token takes the access tokens with it; one of the two hints spares the server a search. */
@@ -190,7 +192,7 @@ const revocable = ({ accessToken, refreshToken }: TokenSet) =>
 const authentication = Effect.fnUntraced(function* ({ authentication, clientId, clientSecret }: Options) {
   const method = authentication ?? (clientSecret === undefined ? "none" : "client_secret_basic")
   yield* Valid.oneOf("authentication", method, ["client_secret_basic", "client_secret_post", "none"])
-  if (clientId === "") return yield* new Misconfigured({ field: "clientId", problem: "must not be empty" })
+  yield* Valid.nonEmpty("clientId", clientId)
   if ((method === "none") !== (clientSecret === undefined)) {
     const problem = method === "none" ? 'contradicts the authentication "none"' : `is needed for ${method}`
     return yield* new Misconfigured({ field: "clientSecret", problem })
