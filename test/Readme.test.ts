@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
@@ -15,8 +15,10 @@ describe("the README", () => {
     })
   }
 
-  it("names only examples that there are", () => {
-    for (const [, path = ""] of readme.matchAll(/`((?:examples|docs)\/[\w./-]+)`/g)) assert.isNotEmpty(read(path))
+  it("names only examples, documents and tests that there are", () => {
+    for (const [, path = ""] of readme.matchAll(/`((?:examples|docs|test)\/[\w./-]+)`/g)) {
+      assert.isTrue(existsSync(new URL(`../${path}`, import.meta.url)), path)
+    }
   })
 })
 
