@@ -2,6 +2,8 @@ import { Command, HttpServerRequest, HttpServerResponse } from "@effect/platform
 import { NodeContext } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
 import { Effect, Ref } from "effect"
+import * as FreddySandbox from "../src/testing/FreddySandbox.js"
+import * as OAuth2Sandbox from "../src/testing/OAuth2Sandbox.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 import { serve } from "./testing/serve.js"
 
@@ -21,9 +23,10 @@ const served = Effect.gen(function* () {
   }
 })
 
-const run = (example: string, env: Record<string, string>) =>
+const run = (example: string, env: Record<string, string>, typed = "") =>
   Command.make(process.execPath, "--import", "tsx", `examples/${example}.ts`).pipe(
     Command.env(env),
+    Command.feed(typed),
     Command.string,
     Effect.provide(NodeContext.layer)
   )
@@ -56,6 +59,31 @@ it.scopedLive("the example of a refresh token signs in without a password", () =
     assert.include(output, "signed-in, token fresh")
     assert.include(output, "signed-out, token none")
     assert.strictEqual((yield* sandbox.report).logins, 0)
+  })
+)
+
+it.scopedLive("the example of Freddy asks for the mailed code on the terminal", () =>
+  Effect.gen(function* () {
+    const sandbox = yield* FreddySandbox.make({ code: "4711" })
+    const env = {
+      FREDDY_USERNAME: "test-user@example.com",
+      FREDDY_PASSWORD: "test-password",
+      FREDDY_BASE_URL: yield* serve(sandbox)
+    }
+    const output = yield* run("freddy", env, "4711\n")
+    assert.include(output, "The code that Freddy mailed to test-user@example.com: ")
+    assert.include(output, "Thread 1")
+  })
+)
+
+it.scopedLive("the example of OAuth 2.0 finds its endpoints and signs in as itself", () =>
+  Effect.gen(function* () {
+    const sandbox = yield* OAuth2Sandbox.make({ clientId: "orders", clientSecret: "test-s:cr%t" })
+    const url = yield* serve(sandbox)
+    const output = yield* run("oauth2", { ORDERS_URL: url, ORDERS_ISSUER: url, ORDERS_SECRET: "test-s:cr%t" })
+    assert.include(output, "Order 1")
+    const { complaints, logins, metadata } = yield* sandbox.report
+    assert.deepStrictEqual({ complaints, logins, metadata }, { complaints: 0, logins: 1, metadata: 1 })
   })
 )
 

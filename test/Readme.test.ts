@@ -15,6 +15,18 @@ describe("the README", () => {
     })
   }
 
+  for (const [example, start] of [
+    ["freddy.ts", "const freddy ="],
+    ["oauth2.ts", "const provider ="]
+  ] as const) {
+    it(`shows a part of ${example} as it is`, () => {
+      const part = code(example)
+        .split("\n\n")
+        .find((paragraph) => paragraph.startsWith(start))
+      assert.include(readme, `\n${part}\n`)
+    })
+  }
+
   it("names only examples, documents and tests that there are", () => {
     for (const [, path = ""] of readme.matchAll(/`((?:examples|docs|test)\/[\w./-]+)`/g)) {
       assert.isTrue(existsSync(new URL(`../${path}`, import.meta.url)), path)
