@@ -73,6 +73,8 @@ export interface Service {
   readonly spend: (refreshToken: string) => Effect.Effect<Verdict>
   /** Revokes every token of the family of this one, those to come as well; an unknown token changes nothing. */
   readonly revokeFamily: (token: string) => Effect.Effect<void>
+  /** Revokes one token alone; an unknown one changes nothing. */
+  readonly revokeToken: (token: string) => Effect.Effect<void>
   /** Revokes every token of a kind issued so far. */
   readonly revoke: (kind: Kind) => Effect.Effect<void>
   /** Whether a URL holds a token of this mint. */
@@ -205,6 +207,11 @@ export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Eff
           })
         ),
       revokeFamily: (token) => Ref.update(ledger, (all) => revokeFamily(all, token)),
+      revokeToken: (token) =>
+        Ref.update(ledger, (all) => ({
+          ...all,
+          entries: HashMap.modify(all.entries, token, (entry) => ({ ...entry, revoked: true }))
+        })),
       revoke: (kind) =>
         Ref.update(ledger, (all) => ({
           ...all,

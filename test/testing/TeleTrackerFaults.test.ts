@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Ref, Stream } from "effect"
 import * as Faults from "../../src/testing/Faults.js"
 import * as TeleTrackerSandbox from "../../src/testing/TeleTrackerSandbox.js"
-import { teletracker, user } from "./teletracker.js"
+import { user } from "./client.js"
+import { teletracker } from "./teletracker.js"
 
 const setup = Effect.gen(function* () {
   const sandbox = yield* TeleTrackerSandbox.make()

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, TestClock } from "effect"
 import * as TeleTrackerSandbox from "../../src/testing/TeleTrackerSandbox.js"
 import { manually } from "../support/ManualClock.js"
-import { teletracker, user } from "./teletracker.js"
+import { user } from "./client.js"
+import { teletracker } from "./teletracker.js"
 
 const setup = (options?: TeleTrackerSandbox.Options) =>
   Effect.map(TeleTrackerSandbox.make(options), (sandbox) => ({

@@ -3,8 +3,9 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Ref, Stream } from "effect"
 import * as Faults from "../../src/testing/Faults.js"
 import * as TeleTrackerSandbox from "../../src/testing/TeleTrackerSandbox.js"
+import { user } from "./client.js"
 import { clients, liveWith, serve } from "./serve.js"
-import { teletracker, user } from "./teletracker.js"
+import { teletracker } from "./teletracker.js"
 
 const setup = Effect.gen(function* () {
   const sandbox = yield* TeleTrackerSandbox.make()

@@ -90,6 +90,17 @@ describe("TokenMint", () => {
     })
   )
 
+  it.effect("a token can be revoked alone", () =>
+    Effect.gen(function* () {
+      const { access, mint, refresh } = yield* setup()
+      yield* mint.revokeToken("test-unknown")
+      yield* mint.revokeToken(access)
+      assert.strictEqual(yield* mint.judge("access", access), "revoked")
+      assert.strictEqual(yield* mint.spend(refresh), "valid")
+      assert.deepStrictEqual(yield* mint.counts, { reuses: 0, familiesRevoked: 0 })
+    })
+  )
+
   it.effect("a family can be revoked by any of its tokens, and a kind as a whole", () =>
     Effect.gen(function* () {
       const { access, mint, refresh } = yield* setup()

@@ -2,6 +2,9 @@ import type { HttpClient } from "@effect/platform"
 import { HttpClientRequest } from "@effect/platform"
 import * as Effect from "effect/Effect"
 
+/** The user whom every sandbox knows by default. */
+export const user = { username: "test-user@example.com", password: "test-password" }
+
 /** What the tests read of an answer. */
 export interface Answer {
   readonly status: number

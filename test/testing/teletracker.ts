@@ -1,8 +1,5 @@
 import type { HttpClient } from "@effect/platform"
-import { plain } from "./client.js"
-
-/** The user whom the sandbox knows by default. */
-export const user = { username: "test-user@example.com", password: "test-password" }
+import { plain, user } from "./client.js"
 
 /** A plain client of TeleTracker, as simple as the protocol allows. */
 export const teletracker = (client: HttpClient.HttpClient, baseUrl: string) => {
