@@ -20,7 +20,7 @@ type Make = (endpoints: Endpoints) => Effect.Effect<AuthProvider.Service, Miscon
 const Metadata = Schema.Struct({
   issuer: Schema.String,
   token_endpoint: Schema.String,
-  revocation_endpoint: Schema.optional(Schema.String)
+  revocation_endpoint: Schema.optionalWith(Schema.String, { nullable: true })
 })
 
 const decodeMetadata = Schema.decodeUnknownOption(Metadata)
@@ -54,7 +54,9 @@ export const make = Effect.fnUntraced(function* (
     if (Option.isSome(known)) return known.value
     const [first, second] = wellKnown(issuer)
     const service = yield* metadata(first).pipe(
-      Effect.orElse(() => metadata(second)),
+      Effect.catchIf(isElsewhere, (error) =>
+        Effect.mapError(metadata(second), (other) => (other._tag === "MalformedResponse" ? error : other))
+      ),
       Effect.flatMap(at),
       Effect.mapError(unspent),
       Effect.provideService(HttpClient.HttpClient, client)
@@ -87,6 +89,11 @@ const wellKnown = (issuer: URL): readonly [string, string] => {
     `${issuer.origin}${path}/.well-known/openid-configuration`
   ]
 }
+
+/** Whether the metadata may still be at the other address: not if they were found, nor if the server is away or busy. */
+const isElsewhere = (error: AuthError): boolean =>
+  error._tag === "MalformedResponse" ||
+  (error._tag === "NetworkFailure" && error.reason === "server-error" && error.retryAfter === undefined)
 
 /** The endpoints in metadata that are really those of the issuer (RFC 8414 §3.3). */
 const endpoints = (

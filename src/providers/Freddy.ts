@@ -115,8 +115,10 @@ export const make = Effect.fnUntraced(function* <R = never>(
       const status = "error" in failure && typeof failure.error.status === "number" ? failure.error.status : answered
       if (message === "Refresh token has expired") return "expired"
       if (message === "Invalid refresh token" || status === 400 || status === 401) return "invalid"
-      if (answered < 400 && status >= 500) return "failed"
-      return answered < 400 && status === 429 ? "unavailable" : undefined
+      if (answered >= 400) return undefined
+      // As law 12 takes these statuses where they are those of the answer itself.
+      if (status === 429 || status === 503) return "unavailable"
+      return status >= 500 ? "failed" : undefined
     }
   })
 })

@@ -80,14 +80,17 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
-/** Seconds, by nothing but the server's own clock: it tells both ends, and how far off one of them is. */
+/**
+ * Seconds, by nothing but the server's own clock: it tells both ends, and how far off one of them is. Where it does not
+ * say how far, that end is taken for now: a little too early, and our clock might be off by any amount.
+ */
 const refreshLifetime = (answer: typeof Answer.Type): number | undefined => {
   const [access, refresh] = [answer.tokenExpiration, answer.refreshTokenExpiration].map((end) =>
     typeof end === "string" ? Moment.instant(end) : undefined
   )
   return access === undefined || refresh === undefined
     ? undefined
-    : (refresh - access) / 1000 + Number(answer.tokenLifetime)
+    : (refresh - access) / 1000 + (Number(answer.tokenLifetime) || 0)
 }
 
 /**
