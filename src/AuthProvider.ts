@@ -67,6 +67,9 @@ export interface Service {
  */
 export class AuthProvider extends Context.Tag("effect-auth/AuthProvider")<AuthProvider, Service>() {}
 
+/** Whether secrets may be sent to a URL, and the URL be told in errors (law 27). */
+const isSpeakable = (url: URL): boolean => Url.isConfidential(url) && url.username === "" && url.password === ""
+
 /**
  * Makes a provider of an API's protocol. Fails with `Misconfigured`, which names the field.
  *
@@ -102,8 +105,12 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
     request: HttpClientRequest.HttpClientRequest,
     wanted?: "JSON" | "anything"
   ): Effect.Effect<TokenAnswer, AuthError> =>
-    Option.match(Option.filter(Url.resolve(request.url, baseUrl), Url.isConfidential), {
-      onNone: () => new Misconfigured({ field: name, problem: "an exchange must go to https (or http on loopback)" }),
+    Option.match(Option.filter(Url.resolve(request.url, baseUrl), isSpeakable), {
+      onNone: () =>
+        new Misconfigured({
+          field: name,
+          problem: "an exchange must go to https (or http on loopback), to a URL without user info"
+        }),
       onSome: ({ href }) =>
         exchange(
           client,

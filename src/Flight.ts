@@ -57,7 +57,10 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
     case "LoggedIn":
       return Option.isNone(event.tokens.accessToken)
         ? fail(state, withoutAccessToken(rules), now)
-        : obtained({ ...state, refused: undefined }, flight, event.tokens, now)
+        : // A log in begins anew: nothing of the set before it is kept, least of all a refused refresh token (law 14).
+          save({ ...state, refused: undefined }, flight, {
+            held: Held.arriving(event.tokens, state.generation + 1, now)
+          })
     case "RefreshFailed":
       return event.failure._tag === "InvalidRefreshToken" || event.failure._tag === "TokenExpired"
         ? [{ _tag: "Load" }, refusedRefresh(state, flight, event.failure)]
