@@ -31,13 +31,31 @@ export type Services = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHt
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Omit<Session.Options, "onChange" | "key"> {
+export interface Options<E = never, R = never> extends Omit<Session.Options, "onChange" | "key"> {
   /**
    * `"background"` renews before anyone has to wait, with a fiber that lives as long as the layer. `"on-use"` starts no
    * fiber, so that nothing keeps the process alive: a stale token is renewed when it is used. Default: `"background"`.
    */
   readonly renewal?: "background" | "on-use" | undefined
+  /**
+   * Where the token set rests. `TokenStore.at("alice")` is the place called `alice` in the `TokenStore` of the context;
+   * sessions with the same provider, base URL and place share their tokens, in this process and in others. Default: in
+   * memory, a store of this layer's own, so that a process that starts anew logs in anew.
+   */
+  readonly store?: Effect.Effect<TokenStore.Place, E, R> | undefined
 }
+
+/**
+ * A layer of a session, its renewal and its authorized client, and what it still needs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Wired<E = never, R = never> = Layer.Layer<
+  Services,
+  E | Misconfigured,
+  Exclude<R, Scope.Scope> | Credentials | HttpClient.HttpClient
+>
 
 /**
  * Builds session, renewal and authorized client in one scoped layer.
@@ -45,24 +63,24 @@ export interface Options extends Omit<Session.Options, "onChange" | "key"> {
  * Each call makes a session of its own, also when it is called twice with the same provider. An application of several
  * APIs wraps each in a service of its own, since all provide the same tags.
  *
- * Token sets are kept in memory, each session's in a store of its own: a process that starts anew logs in anew.
- *
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E, R>(
+export const layer = <E, R, E2 = never, R2 = never>(
   provider: Effect.Effect<AuthProvider.Service, E, R>,
-  options: Options = {}
-): Layer.Layer<Services, E | Misconfigured, Exclude<R, Scope.Scope> | Credentials | HttpClient.HttpClient> =>
+  options: Options<E2, R2> = {}
+): Wired<E | E2, R | R2> =>
   Layer.scopedContext(
     Effect.gen(function* () {
-      const { renewal: mode = "background", ...sessionOptions } = options
+      const { renewal: mode = "background", store = inMemory, ...sessionOptions } = options
       yield* Valid.oneOf("renewal", mode, ["background", "on-use"])
       const protocol = yield* provider
       const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
-      const session = yield* Session.make({ ...sessionOptions, onChange: renewal.watch }).pipe(
+      const place = yield* store
+      const key = `${protocol.name} ${protocol.baseUrl.href} ${yield* Valid.nonEmpty("store", place.key)}`
+      const session = yield* Session.make({ ...sessionOptions, key, onChange: renewal.watch }).pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
-        Effect.provideServiceEffect(TokenStore.TokenStore, TokenStore.makeMemory)
+        Effect.provideService(TokenStore.TokenStore, place.store)
       )
       const client = yield* AuthHttpClient.make.pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
@@ -74,3 +92,5 @@ export const layer = <E, R>(
       )
     })
   )
+
+const inMemory: Effect.Effect<TokenStore.Place> = Effect.map(TokenStore.makeMemory, (store) => ({ store, key: "own" }))

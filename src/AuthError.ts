@@ -168,13 +168,14 @@ export class MalformedResponse extends Schema.TaggedError<MalformedResponse>("ef
 }
 
 /**
- * The store cannot load or save. Transient.
+ * The store cannot load, save or lend its exclusive section, or what it keeps cannot be read. Transient. Nothing that it
+ * keeps was changed or erased.
  *
  * @since 0.1.0
  * @category errors
  */
 export class StoreFailure extends Schema.TaggedError<StoreFailure>("effect-auth/StoreFailure")("StoreFailure", {
-  operation: Schema.Literal("load", "save"),
+  operation: Schema.Literal("load", "save", "lock"),
   problem: Schema.String
 }) {
   override get message(): string {

@@ -8,10 +8,14 @@ import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
-import { blocked, inDoubt, refusedLogin, refusedRefresh, withoutAccessToken } from "./internal/failure.js"
+import { blocked, refusedLogin, withoutAccessToken } from "./internal/failure.js"
 import * as Held from "./internal/held.js"
-import type { Command, Event, Landed } from "./internal/order.js"
+import { refreshFailed, send, written } from "./internal/intent.js"
+import type { Event, Landed } from "./internal/order.js"
+import type { Found } from "./internal/record.js"
 import { refusal } from "./internal/signIn.js"
+import { askAgain, fail, land, readCredentials, type Step } from "./internal/step.js"
+import * as Moment from "./Moment.js"
 import {
   type Flight,
   type Landing,
@@ -20,21 +24,11 @@ import {
   type Pending,
   type Rules,
   type State,
+  version,
   withinReuseWindow
 } from "./SessionState.js"
 import * as Token from "./Token.js"
-import type * as TokenStore from "./TokenStore.js"
-
-type Step = readonly [Command, State]
-
-const land = (state: State, result: Landed): Step => [
-  { _tag: "Land", result },
-  { ...state, flight: undefined }
-]
-const fail = (state: State, failure: AuthError.AuthError, now: Now): Step =>
-  land(blocked(state, failure, now), { _tag: "Failure", failure })
-const askAgain: Landed = { _tag: "AskAgain" }
-const readCredentials: Command = { _tag: "ReadCredentials" }
+import * as TokenStore from "./TokenStore.js"
 
 /** One step of the flight that lands on `landing`. */
 export const step = (rules: Rules, state: State, landing: Landing, event: Event, now: Now): Step => {
@@ -44,7 +38,18 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
     case "Started":
       return state.loaded ? choose(rules, state, flight, now) : [{ _tag: "Load" }, state]
     case "Loaded":
-      return loaded(rules, { ...state, loaded: true }, flight, event.record, now)
+      return loaded(rules, state, flight, event.record, now)
+    case "Locked": {
+      const guarded: Flight = event.mine ? { ...flight, guard: "held" } : flight
+      return loaded(rules, { ...state, flight: guarded }, guarded, event.record, now)
+    }
+    case "LockFailed": {
+      if (event.taken) return fail(state, event.failure, now)
+      const unguarded: Flight = { ...flight, guard: event.failure }
+      return choose(rules, { ...state, flight: unguarded }, unguarded, now)
+    }
+    case "Amended":
+      return written(state, flight, event.result, now)
     case "LoadFailed":
       if (flight.pending !== undefined) return publish(state, flight.pending, false, now)
       // What was asked for by name does not depend on what the store keeps.
@@ -62,9 +67,7 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
             held: Held.arriving(event.tokens, state.generation + 1, now)
           })
     case "RefreshFailed":
-      return event.failure._tag === "InvalidRefreshToken" || event.failure._tag === "TokenExpired"
-        ? [{ _tag: "Load" }, refusedRefresh(state, flight, event.failure)]
-        : fail(inDoubt(rules, state, event.failure, now), event.failure, now)
+      return refreshFailed(state, flight, event.failure, now)
     case "CredentialsFailed":
       return fail(state, event.failure, now)
     case "LoginFailed":
@@ -104,27 +107,30 @@ const choose = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
     ]
   }
   const { held } = state
+  // Law 20: from here on there will be an exchange, and only one process at a time may have one.
+  if (flight.guard === undefined) return [{ _tag: "Lock", known: version(state) }, state]
   if (held === undefined || held.refresh._tag === "Dead") return [readCredentials, state]
   if (Option.isNone(held.tokens.refreshToken) || Held.refreshEnded(held, now)) return [readCredentials, state]
   if (held.refresh._tag === "Doubtful" && !withinReuseWindow(rules, held.refresh, now)) return [readCredentials, state]
-  return [{ _tag: "Refresh", tokens: held.tokens }, state]
+  return send(rules, state, flight, held, now)
 }
 
-/** What the store keeps, read at the start, after a refusal, and when it would not save what was obtained. */
-const loaded = (
-  rules: Rules,
-  state: State,
-  flight: Flight,
-  found: Option.Option<TokenStore.Record>,
-  now: Now
-): Step => {
+/** What the store keeps, read at the start, with the lock, after a refusal, and when it would not save. */
+const loaded = (rules: Rules, before: State, flight: Flight, found: Option.Option<Found>, now: Now): Step => {
   const { pending } = flight
+  const { looked } = before
+  const seen = Option.getOrElse(found, () => nothing)
+  const state: State = { ...before, loaded: true, looked: { at: now, version: seen } }
   const newer = Option.getOrUndefined(
-    Option.filter(found, ({ generation }) =>
-      pending === undefined ? generation > state.generation : generation >= state.generation
+    Option.filter(found, (record) =>
+      pending === undefined ? TokenStore.isNewer(record, version(state)) : record.generation >= state.generation
     )
   )
-  if (newer !== undefined && flight.task === "renew") return takeOver(rules, state, flight, newer, now)
+  if (newer !== undefined && flight.task === "renew") {
+    // Law 20: what was saved since this session last looked is no older than that.
+    const atMost = looked && TokenStore.isNewer(newer, looked.version) ? Moment.age(looked.at, now) : undefined
+    return takeOver(rules, state, flight, newer, atMost ?? Number.POSITIVE_INFINITY, now)
+  }
   // What was asked for by name counts as newer than whatever the store keeps.
   const next: State = newer === undefined ? state : { ...state, generation: newer.generation }
   if (pending !== undefined) return save(next, flight, renumbered(pending, next.generation + 1))
@@ -132,11 +138,15 @@ const loaded = (
   const { seed } = state
   if (seed === undefined || Option.isSome(found) || flight.task !== "renew") return choose(rules, next, flight, now)
   const seeded: State = { ...next, held: seed, seed: undefined }
-  return Held.phase(seed, rules.leeway, now) === "fresh" ? land(seeded, seen(seed)) : choose(rules, seeded, flight, now)
+  return Held.phase(seed, rules.leeway, now) === "fresh"
+    ? land(seeded, seenBy(seed))
+    : choose(rules, seeded, flight, now)
 }
 
-/** Laws 14 and 20: a newer generation that somebody else obtained is taken over instead of asking the server. */
-const takeOver = (rules: Rules, state: State, flight: Flight, newer: TokenStore.Record, now: Now): Step => {
+const nothing: TokenStore.Version = { generation: -1, revision: 0 }
+
+/** Laws 14 and 20: what somebody else obtained, or knows of the same set, is taken over instead of asking the server. */
+const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMost: number, now: Now): Step => {
   const { generation, tokens } = newer
   if (Option.isNone(tokens)) {
     const out: State = { ...state, generation, held: undefined, signedOut: true, saved: true, flight: undefined }
@@ -144,14 +154,16 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: TokenStore.
       ? [{ _tag: "Land", result: askAgain }, out]
       : [{ _tag: "Revoke", tokens: flight.pending.held.tokens }, out]
   }
-  const theirs = Held.fromRecord(newer, tokens.value, now)
+  const theirs = Held.fromRecord(newer, tokens.value, atMost, now)
   const mine = state.held
   const known = mine !== undefined && Equal.equals(mine.tokens.accessToken, theirs.tokens.accessToken)
-  const held = known ? { ...theirs, issued: mine.issued } : theirs
-  const next: State = { ...state, generation, held, saved: true, block: undefined }
-  if (Held.phase(held, rules.leeway, now) === "fresh") return land(next, known ? askAgain : seen(held))
+  // When a token arrived that this process saw arrive, it knows best.
+  const held = known ? { ...theirs, issued: mine.issued, arrived: mine.arrived } : theirs
   const onwards: Flight = { ...flight, pending: undefined, because: undefined }
-  return choose(rules, { ...next, flight: onwards }, onwards, now)
+  const next: State = { ...state, generation, held, saved: true, seed: undefined, flight: onwards }
+  return known || Held.phase(held, rules.leeway, now) !== "fresh"
+    ? choose(rules, next, onwards, now)
+    : land({ ...next, block: undefined }, seenBy(held))
 }
 
 /** The same set under another number; what is older than its set stays so. */
@@ -183,7 +195,7 @@ const deadEnd = (rules: Rules, state: State, flight: Flight, now: Now): Step => 
   if (held.refresh._tag === "Doubtful" && !ended) {
     return held.refresh.again
       ? fail(state, new AuthError.InvalidRefreshToken({ provider, reason: "invalid" }), now)
-      : [{ _tag: "Refresh", tokens: held.tokens }, state]
+      : send(rules, state, flight, held, now)
   }
   const failure = new AuthError.TokenExpired({ provider, token: ended ? "refresh" : "access" })
   if (Held.phase(held, rules.leeway, now) === "expired") return fail(state, failure, now)
@@ -227,13 +239,20 @@ const save = (state: State, flight: Flight, pending: Pending): Step => [
 ]
 
 const publish = (state: State, pending: Pending, saved: boolean, now: Now): Step => {
-  const next: State = { ...state, held: pending.held, seed: undefined, signedOut: false, saved }
+  const next: State = {
+    ...state,
+    held: pending.held,
+    seed: undefined,
+    signedOut: false,
+    saved,
+    looked: saved ? { at: now, version: pending.held } : state.looked
+  }
   return pending.failure === undefined
-    ? land({ ...next, block: undefined }, seen(pending.held))
+    ? land({ ...next, block: undefined }, seenBy(pending.held))
     : fail(next, pending.failure, now)
 }
 
-const seen = (held: Held.Held): Landed =>
+const seenBy = (held: Held.Held): Landed =>
   Option.match(held.tokens.accessToken, { onNone: () => askAgain, onSome: (token) => ({ _tag: "Token", token }) })
 
 /** The end of a flight that a defect brought down: nobody waits for it any longer, and it may be tried again. */

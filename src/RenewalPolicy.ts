@@ -146,3 +146,29 @@ export const saving: Schedule.Schedule<unknown> = Schedule.exponential("250 mill
   Schedule.union(Schedule.spaced("30 seconds")),
   Schedule.jittered
 )
+
+/**
+ * How long the exclusive section of a key lasts without a sign of life from its holder: ten seconds (law 20).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const leaseDuration: Duration.Duration = Duration.seconds(10)
+
+/**
+ * How often a holder shows that it is alive: every two seconds and a half.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const leaseBeat: Duration.Duration = Duration.millis(2500)
+
+/**
+ * How long to wait before the n-th look at an exclusive section that somebody else has: 10 ms, doubling to 250 ms, less
+ * up to half of jitter.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const lockDelay = (looks: number, random: number): Duration.Duration =>
+  Duration.times(doubling(Duration.millis(10), Duration.millis(250), looks), 1 - clampUnit(random) / 2)

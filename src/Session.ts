@@ -34,7 +34,7 @@ import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
 import * as Token from "./Token.js"
-import { TokenStore } from "./TokenStore.js"
+import { TokenStore, type Version } from "./TokenStore.js"
 
 /**
  * A session with an API.
@@ -144,6 +144,7 @@ export const make = (
       credentials: yield* Credentials,
       store: yield* TokenStore,
       key: options.key ?? `${provider.name} ${provider.baseUrl.href}`,
+      owner: globalThis.crypto.randomUUID(),
       timeout: yield* positive("timeout", options.timeout ?? "10 seconds"),
       storeTimeout
     })
@@ -152,9 +153,11 @@ export const make = (
     const context = yield* Effect.context<never>()
     const ref = yield* SynchronizedRef.make(SessionState.starting(options.seed, yield* reading))
     const owned = new Set<Fiber.RuntimeFiber<void>>()
+    const guarded = new Set<SessionState.Landing>()
     let snapshot = Held.snapshot(undefined, leeway)
     let watchers: PubSub.PubSub<Status.Status> | undefined
     let saving = false
+    let beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
     let closed = false
 
     const look = <A>(f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
@@ -209,15 +212,50 @@ export const make = (
       const advance = (event: Event) => transition((state, now) => Flight.step(rules, state, landing, event, now))
       const landed = Effect.gen(function* () {
         let command = yield* advance({ _tag: "Started" })
-        while (command._tag !== "Land") command = yield* advance(yield* courier.carryOut(command))
+        while (command._tag !== "Land") {
+          command = yield* advance(
+            yield* command._tag === "Lock" ? guard(landing, command.known) : courier.carryOut(command)
+          )
+        }
         return command.result
       })
       return landed.pipe(
         Effect.catchAllDefect(() => transition((state, now) => Flight.crash(rules, state, landing, now))),
+        Effect.tap(() => leave(landing)),
         Effect.flatMap((result) => land(landing, result)),
         Effect.zipRight(saveAgain)
       )
     }
+
+    /** Law 20: the exclusive section belongs to the session for as long as one of its flights is in it. */
+    const guard = (landing: SessionState.Landing, known: Version): Effect.Effect<Event> =>
+      Effect.suspend(() => {
+        guarded.add(landing)
+        return courier.lock(known, () => !closed)
+      }).pipe(Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing))))
+
+    const leave = (landing: SessionState.Landing): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (!guarded.delete(landing) || guarded.size > 0) return Effect.void
+        const ended = beat
+        beat = undefined
+        const still = ended === undefined ? Effect.void : Effect.zipRight(ended.stop, Fiber.await(ended.fiber))
+        return Effect.zipRight(still, courier.release)
+      })
+
+    /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
+    const stayAlive: Effect.Effect<void> = Effect.gen(function* () {
+      if (beat !== undefined) return
+      const stopped = yield* Deferred.make<void>()
+      const fiber = yield* Deferred.await(stopped).pipe(
+        Effect.timeoutOption(RenewalPolicy.leaseBeat),
+        Effect.interruptible,
+        Effect.tap((over) => (Option.isNone(over) ? courier.lease : Effect.void)),
+        Effect.repeat({ while: Option.isNone }),
+        Effect.forkDaemon
+      )
+      beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
+    })
 
     const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
       switch (result._tag) {
@@ -256,7 +294,7 @@ export const make = (
       const state = yield* SynchronizedRef.get(ref)
       if (state.saved) return true
       // A flight that is saving what it obtained takes the place of what is unsaved.
-      if (state.flight?.pending !== undefined) return false
+      if (state.flight?.pending !== undefined || state.flight?.amending !== undefined) return false
       const record = SessionState.record(state, yield* Moment.now)
       const result = yield* courier.save(record)
       const kept = result === "older" ? yield* courier.load : Either.right(Option.none())

@@ -12,6 +12,8 @@ import * as AuthError from "./AuthError.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
+import type { Saved } from "./internal/order.js"
+import type { Record } from "./internal/record.js"
 import type * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as Token from "./Token.js"
@@ -49,9 +51,18 @@ export interface Flight {
   readonly credentials?: Option.Option<UserPassword> | undefined
   /** Why a log in became necessary. */
   readonly because?: AuthError.AuthError | undefined
-  /** The store turned out to keep a newer generation. */
+  /** The store turned out to keep something newer. */
   readonly conflict?: boolean | undefined
+  /** Whether this session has the exclusive section (law 20), or why the store could not lend it. */
+  readonly guard?: "held" | AuthError.StoreFailure | undefined
+  readonly amending?: Amending | undefined
 }
+
+/** Why the record of a generation was written again last: the intent of law 21, or what became of it. */
+export type Amending =
+  | { readonly _tag: "Intent"; readonly before: Held.RefreshState }
+  | { readonly _tag: "Unsent"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "Refused" }
 
 /** What keeps the session from an exchange: the last failure, and until when (for ever, if `until` is absent). */
 export interface Block {
@@ -74,6 +85,8 @@ export interface State {
   /** Whether the store was read yet, and whether it keeps what is held. */
   readonly loaded: boolean
   readonly saved: boolean
+  /** When this session last knew what the store kept, and what that was: anything newer was saved later (law 20). */
+  readonly looked: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
   readonly strikes: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
   readonly refused:
     | {
@@ -97,9 +110,16 @@ export const starting = (seed: Token.TokenSet | undefined, now: Now): State => (
   block: undefined,
   loaded: false,
   saved: true,
+  looked: undefined,
   strikes: undefined,
   refused: undefined,
   hasty: []
+})
+
+/** The version of what is in force. */
+export const version = ({ generation, held }: State): TokenStore.Version => ({
+  generation,
+  revision: held?.generation === generation ? held.revision : 0
 })
 
 /** A duration on the monotonic clock. */
@@ -233,11 +253,12 @@ export const renew = (rules: Rules, state: State, now: Now, landing: Landing): r
 /** What became of saving what is in force outside of a flight; answers whether nothing is left to save. */
 export const saved = (
   state: State,
-  record: TokenStore.Record,
-  result: "saved" | "older" | "failed",
-  kept: Option.Option<TokenStore.Record>
+  record: TokenStore.Version,
+  result: Saved,
+  kept: Option.Option<TokenStore.Version>
 ): readonly [boolean, State] => {
-  if (state.saved || (state.held?.generation ?? state.generation) !== record.generation) return [state.saved, state]
+  const inForce = state.held ?? version(state)
+  if (state.saved || TokenStore.byVersion(inForce, record) !== 0) return [state.saved, state]
   switch (result) {
     case "failed":
       return [false, state]
@@ -245,7 +266,9 @@ export const saved = (
       return [true, { ...state, saved: true }]
     case "older": {
       // A log out outlives whatever was obtained before it (law 19); tokens give way to newer ones at the next exchange.
-      if (state.held !== undefined) return [true, { ...state, saved: true, loaded: false }]
+      if (state.held !== undefined) {
+        return [true, { ...state, held: Held.unwritten(state.held), saved: true, loaded: false }]
+      }
       const generation = Option.match(kept, { onNone: () => 0, onSome: (record) => record.generation })
       return [false, { ...state, generation: Math.max(state.generation, generation) + 1 }]
     }
@@ -253,5 +276,15 @@ export const saved = (
 }
 
 /** What the store keeps of a state. */
-export const record = (state: State, now: Moment.Moment): TokenStore.Record =>
-  state.held === undefined ? TokenStore.signedOut(state.generation) : Held.toRecord(state.held, now)
+export const record = (state: State, now: Moment.Moment): Record =>
+  state.held === undefined ? signedOut(state.generation) : Held.toRecord(state.held, now)
+
+/** The record that a log out leaves behind (law 19). */
+const signedOut = (generation: number): Record => ({
+  generation,
+  revision: 0,
+  tokens: Option.none(),
+  age: Duration.zero,
+  refreshAge: Duration.zero,
+  refresh: { _tag: "Usable" }
+})

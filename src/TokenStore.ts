@@ -1,6 +1,9 @@
 /**
  * The port to where a token set rests, and the layer that keeps it in memory.
  *
+ * A store keeps text that it does not look into, orders it by its version, and lends an exclusive section for each key.
+ * What the text says is the session's affair, so that any store can be wrapped in encryption.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -8,55 +11,86 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Order from "effect/Order"
+import type * as Redacted from "effect/Redacted"
 import type { StoreFailure } from "./AuthError.js"
 import * as Moment from "./Moment.js"
-import type * as Token from "./Token.js"
 
 /**
- * What is kept of a session: its generation, and the token set, or none when it is signed out.
- *
- * Both ages are as of the moment the record is handed over, in either direction, so that no two machines' clocks are
- * ever compared: a store adds the time it kept a record, by its own clock.
+ * What entries of one key are ordered by: first the generation, which grows with every token set and every log out, then
+ * the revision, which grows each time the entry of a generation is written again.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Record {
+export interface Version {
   readonly generation: number
-  readonly tokens: Option.Option<Token.TokenSet>
-  /** How long ago the answer with the access token arrived. */
-  readonly age: Duration.Duration
-  /** How long ago the answer with the refresh token arrived. */
-  readonly refreshAge: Duration.Duration
+  readonly revision: number
 }
 
 /**
- * The record that a log out leaves behind.
+ * The order of versions.
  *
  * @since 0.1.0
- * @category constructors
+ * @category models
  */
-export const signedOut = (generation: number): Record => ({
-  generation,
-  tokens: Option.none(),
-  age: Duration.zero,
-  refreshAge: Duration.zero
-})
+export const byVersion: Order.Order<Version> = Order.combine(
+  Order.mapInput(Order.number, (version: Version) => version.generation),
+  Order.mapInput(Order.number, (version: Version) => version.revision)
+)
 
 /**
- * Keeps one record for each key.
+ * Tells whether one version is newer than another.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isNewer: (version: Version, than: Version) => boolean = Order.greaterThan(byVersion)
+
+/**
+ * What a store is given to keep. The contents are secret: text of any length, without a meaning to the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Entry extends Version {
+  readonly contents: Redacted.Redacted<string>
+}
+
+/**
+ * What a store hands out.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Kept extends Entry {
+  /** How long ago it was saved, by the store's own clock where it has one. */
+  readonly age: Duration.Duration
+}
+
+/**
+ * Keeps one entry for each key. A key is any text, without a secret in it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** The record of a key, with its ages as of now. */
-  readonly load: (key: string) => Effect.Effect<Option.Option<Record>, StoreFailure>
+  /** The newest entry of a key. */
+  readonly load: (key: string) => Effect.Effect<Option.Option<Kept>, StoreFailure>
   /**
-   * Keeps a record if its generation is newer than what is kept; `false` says that it is not, and nothing changed. Atomic
-   * (law 19). There is no delete: a signed-out record of the next generation takes its place.
+   * Keeps an entry if its version is newer than what is kept; `false` says that it is not, and that nothing changed. Of
+   * several processes that save the same version, one is told `true` (law 19). There is no delete: a signed-out entry of
+   * the next generation takes the place of the last one.
    */
-  readonly save: (key: string, record: Record) => Effect.Effect<boolean, StoreFailure>
+  readonly save: (key: string, entry: Entry) => Effect.Effect<boolean, StoreFailure>
+  /**
+   * Takes the exclusive section of a key for an owner, or keeps it if the owner has it already, for as long as
+   * `duration` from now; `false` says that somebody else has it. It ends by itself (law 20), by the clock of the store
+   * or by the monotonic clock of whoever waits for it, and never by comparing the wall clocks of two machines.
+   */
+  readonly lease: (key: string, owner: string, duration: Duration.Duration) => Effect.Effect<boolean, StoreFailure>
+  /** Gives the exclusive section back. Does nothing if the owner does not have it any more. */
+  readonly release: (key: string, owner: string) => Effect.Effect<void, StoreFailure>
 }
 
 /**
@@ -66,32 +100,60 @@ export interface Service {
 export class TokenStore extends Context.Tag("effect-auth/TokenStore")<TokenStore, Service>() {}
 
 /**
+ * A place in a store: where one session is kept.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Place {
+  readonly store: Service
+  readonly key: string
+}
+
+/**
+ * The place of a session in the store of the context. Sessions with the same provider and the same key share their
+ * tokens, so the key names whose they are: a user, a tenant, `"service"`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
+  Effect.map(TokenStore, (store) => ({ store, key }))
+
+/**
  * A store that lives as long as the process.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
-  const kept = new Map<string, { readonly record: Record; readonly since: Moment.Moment }>()
+  const entries = new Map<string, { readonly entry: Entry; readonly since: Moment.Moment }>()
+  const leases = new Map<string, { readonly owner: string; readonly until: bigint }>()
   return {
     load: (key) =>
-      Effect.map(Moment.now, (now) => {
-        const entry = kept.get(key)
-        return Option.map(Option.fromNullable(entry), ({ record, since }) => {
-          const elapsed = Duration.millis(Moment.age(since, now))
-          return {
-            ...record,
-            age: Duration.sum(record.age, elapsed),
-            refreshAge: Duration.sum(record.refreshAge, elapsed)
-          }
-        })
-      }),
-    save: (key, record) =>
+      Effect.map(Moment.now, (now) =>
+        Option.map(Option.fromNullable(entries.get(key)), ({ entry, since }) => ({
+          ...entry,
+          age: Duration.millis(Moment.age(since, now))
+        }))
+      ),
+    save: (key, entry) =>
       Effect.map(Moment.now, (since) => {
-        const entry = kept.get(key)
-        if (entry !== undefined && entry.record.generation >= record.generation) return false
-        kept.set(key, { record, since })
+        const kept = entries.get(key)
+        if (kept !== undefined && !isNewer(entry, kept.entry)) return false
+        entries.set(key, { entry, since })
         return true
+      }),
+    lease: (key, owner, duration) =>
+      Effect.map(Moment.now, ({ nanos }) => {
+        const lease = leases.get(key)
+        if (lease !== undefined && lease.owner !== owner && nanos < lease.until) return false
+        leases.set(key, { owner, until: nanos + BigInt(Math.round(Duration.toMillis(duration) * 1e6)) })
+        return true
+      }),
+    release: (key, owner) =>
+      Effect.sync(() => {
+        if (leases.get(key)?.owner === owner) leases.delete(key)
       })
   }
 })

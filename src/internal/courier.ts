@@ -3,20 +3,28 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, StoreFailure } from "../AuthError.js"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
 import * as Moment from "../Moment.js"
+import * as RenewalPolicy from "../RenewalPolicy.js"
 import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
-import type { Command, Event } from "./order.js"
+import type { Command, Event, Saved } from "./order.js"
+import * as Record from "./record.js"
 
 /** Carries out what a flight commands. Whatever provider, credentials and store do, each call ends, and ends typed. */
 export interface Courier {
-  readonly carryOut: (command: Exclude<Command, { readonly _tag: "Land" }>) => Effect.Effect<Event>
-  readonly load: Effect.Effect<Either.Either<Option.Option<TokenStore.Record>, AuthError>>
-  readonly save: (record: TokenStore.Record) => Effect.Effect<"saved" | "older" | "failed">
+  readonly carryOut: (command: Exclude<Command, { readonly _tag: "Land" | "Lock" }>) => Effect.Effect<Event>
+  readonly load: Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>>
+  readonly save: (record: Record.Record) => Effect.Effect<Saved>
+  /** Waits for the exclusive section, unless somebody else obtains a newer generation, or `wanted` ends. */
+  readonly lock: (known: TokenStore.Version, wanted: () => boolean) => Effect.Effect<Event>
+  /** Takes the exclusive section, or keeps it; whether that worked. */
+  readonly lease: Effect.Effect<Either.Either<boolean, StoreFailure>>
+  readonly release: Effect.Effect<void>
   readonly revoke: (tokens: Token.TokenSet) => Effect.Effect<void>
 }
 
@@ -25,21 +33,23 @@ export const make = (options: {
   readonly credentials: Credentials.Service
   readonly store: TokenStore.Service
   readonly key: string
+  /** Who this session is among those that share the store. */
+  readonly owner: string
   readonly timeout: Duration.Duration
   readonly storeTimeout: Duration.Duration
 }): Courier => {
-  const { credentials, key, provider, store, storeTimeout, timeout } = options
+  const { credentials, key, owner, provider, store, storeTimeout, timeout } = options
 
   /**
    * Bounds an effect and settles it. What breaks is caught inside the fork that the bound makes: outside, Effect would
    * have logged it, secrets and all. `late` also stands for an effect that the closing session had to interrupt.
    */
-  const attempt = <A>(
-    effect: Effect.Effect<A, AuthError>,
+  const attempt = <A, E extends AuthError>(
+    effect: Effect.Effect<A, E>,
     limit: Duration.Duration,
-    late: AuthError,
-    broken: AuthError
-  ): Effect.Effect<Either.Either<A, AuthError>> => {
+    late: NoInfer<E>,
+    broken: NoInfer<E>
+  ): Effect.Effect<Either.Either<A, E>> => {
     const settled = Effect.catchAllCause(Effect.either(effect), (cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.interrupt
@@ -64,26 +74,79 @@ export const make = (options: {
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
     )
 
-  const load = attempt(
-    Effect.suspend(() => store.load(key)),
-    storeTimeout,
-    new StoreFailure({ operation: "load", problem: "it does not answer" }),
-    new StoreFailure({ operation: "load", problem: "a defect in the store" })
+  const asked = <A>(operation: StoreFailure["operation"], effect: () => Effect.Effect<A, StoreFailure>) =>
+    attempt(
+      Effect.suspend(effect),
+      storeTimeout,
+      new StoreFailure({ operation, problem: "it does not answer" }),
+      new StoreFailure({ operation, problem: "a defect in the store" })
+    )
+
+  const load = Effect.map(
+    asked("load", () => store.load(key)),
+    Either.flatMap(
+      Option.match({
+        onNone: () => Either.right(Option.none()),
+        onSome: (kept) => Either.map(Record.decode(key, kept), Option.some)
+      })
+    )
   )
 
-  const save = (record: TokenStore.Record) =>
+  const save = (record: Record.Record) =>
     Effect.flatMap(
-      attempt(
-        Effect.suspend(() => store.save(key, record)),
-        storeTimeout,
-        new StoreFailure({ operation: "save", problem: "it does not answer" }),
-        new StoreFailure({ operation: "save", problem: "a defect in the store" })
-      ),
+      asked("save", () => store.save(key, Record.encode(key, record))),
       Either.match({
         onLeft: (failure) => Effect.as(Effect.logWarning(`${provider.name}: ${failure.message}`), "failed" as const),
         onRight: (newer) => Effect.succeed(newer ? ("saved" as const) : ("older" as const))
       })
     )
+
+  const lease = asked("lock", () => store.lease(key, owner, RenewalPolicy.leaseDuration))
+
+  const release = Effect.asVoid(asked("lock", () => store.release(key, owner)))
+
+  // Nobody keeps it longer than an exchange takes, and the one before it may have died with it.
+  const longestWait = Duration.sum(
+    Duration.sum(timeout, provider.loginPause ?? Duration.zero),
+    Duration.times(RenewalPolicy.leaseDuration, 2)
+  )
+
+  const taken = new StoreFailure({
+    operation: "lock",
+    problem: "another process is obtaining a token, and goes on for too long"
+  })
+
+  /** One try for the exclusive section. None says that somebody else has it, and has nothing to show yet. */
+  const tryLock = (known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
+    Effect.flatMap(lease, (leased) =>
+      Either.isLeft(leased)
+        ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
+        : Effect.map(load, (found): Option.Option<Event> => {
+            const mine = leased.right
+            if (Either.isLeft(found)) return Option.some({ _tag: "LockFailed", failure: found.left, taken: false })
+            const record = found.right
+            return mine || Option.exists(record, ({ generation }) => generation > known.generation)
+              ? Option.some({ _tag: "Locked", record, mine })
+              : Option.none()
+          })
+    )
+
+  const lock = (known: TokenStore.Version, wanted: () => boolean): Effect.Effect<Event> =>
+    Effect.flatMap(Moment.now, (since) => {
+      const failed: Event = { _tag: "LockFailed", failure: taken, taken: true }
+      const again = (tries: number): Effect.Effect<Event> =>
+        Effect.flatMap(Effect.zip(tryLock(known), Effect.zip(Moment.now, Random.next)), ([event, [now, random]]) =>
+          Option.isSome(event)
+            ? Effect.succeed(event.value)
+            : !wanted() || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
+              ? Effect.succeed(failed)
+              : Effect.zipRight(
+                  Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
+                  Effect.suspend(() => again(tries + 1))
+                )
+        )
+      return Effect.catchAllCause(again(1), () => Effect.succeed(failed))
+    })
 
   const revoke = (tokens: Token.TokenSet): Effect.Effect<void> =>
     Option.match(provider.revoke, {
@@ -149,12 +212,16 @@ export const make = (options: {
             result
           }))
         )
+      case "Amend":
+        return Effect.flatMap(Moment.now, (now) =>
+          Effect.map(save(Held.toRecord(command.held, now)), (result) => ({ _tag: "Amended", result }))
+        )
       case "Revoke":
         return Effect.as(revoke(command.tokens), { _tag: "Revoked" })
     }
   }
 
-  return { carryOut, load, save, revoke }
+  return { carryOut, load, save, lock, lease, release, revoke }
 }
 
 /** What a log in asked for by name says when there is nothing to log in with. */

@@ -3,8 +3,7 @@ import * as Option from "effect/Option"
 import * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
-import { type Flight, type Now, nanos, type Rules, type State } from "../SessionState.js"
-import type * as Held from "./held.js"
+import { type Now, nanos, type Rules, type State } from "../SessionState.js"
 
 /** Notes a failure, and until when it keeps the session from trying again (laws 9, 14 and 16). */
 export const blocked = (state: State, failure: AuthError.AuthError, now: Now): State => {
@@ -22,13 +21,6 @@ export const blocked = (state: State, failure: AuthError.AuthError, now: Now): S
   return { ...state, block: { failure, failures, until } }
 }
 
-/** Law 14: a refused refresh token is never sent again. */
-export const refusedRefresh = (state: State, flight: Flight, failure: AuthError.AuthError): State => ({
-  ...state,
-  flight: { ...flight, because: failure },
-  held: state.held && { ...state.held, refresh: { _tag: "Dead", failure } }
-})
-
 /** Law 16: what was refused is remembered, the last few of it, and how often that happened in a row. */
 export const refusedLogin = (
   state: State,
@@ -43,15 +35,9 @@ export const refusedLogin = (
   return { ...state, refused: { tried, count, until, failure } }
 }
 
-/** Laws 12 and 13: after an unknown outcome, a refresh token that may be spent by one use is in doubt. */
-export const inDoubt = (rules: Rules, state: State, failure: AuthError.AuthError, now: Now): State => {
-  const { held } = state
-  const unknown = "outcome" in failure && failure.outcome === "unknown"
-  if (held === undefined || rules.provider.rotation === "none" || !unknown) return state
-  const refresh: Held.RefreshState =
-    held.refresh._tag === "Doubtful" ? { ...held.refresh, again: true } : { _tag: "Doubtful", since: now, again: false }
-  return { ...state, held: { ...held, refresh } }
-}
+/** Whether nobody can know if the token that was sent is spent (law 12). */
+export const isUnknown = (failure: AuthError.AuthError): boolean =>
+  "outcome" in failure && failure.outcome === "unknown"
 
 /** The answer of a token endpoint without the one thing it is for. */
 export const withoutAccessToken = (rules: Rules): AuthError.AuthError =>

@@ -3,22 +3,22 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
-import type { AuthError } from "../AuthError.js"
+import type { InvalidRefreshToken, TokenExpired } from "../AuthError.js"
 import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as Token from "../Token.js"
-import type { Record } from "../TokenStore.js"
+import type { Version } from "../TokenStore.js"
+import type { Found, Record, RefreshRecord } from "./record.js"
 
 /** What is known of the refresh token in hand (law 13): whether it may be sent, and why not. */
 export type RefreshState =
   | { readonly _tag: "Usable" }
-  /** It was sent and nobody knows whether it was spent; `again` once it was presented a second time. */
+  /** It may have been sent, and nobody knows whether it was spent; `again` once that happened a second time. */
   | { readonly _tag: "Doubtful"; readonly since: Moment.Moment; readonly again: boolean }
-  | { readonly _tag: "Dead"; readonly failure: AuthError }
+  | { readonly _tag: "Dead"; readonly failure: InvalidRefreshToken | TokenExpired }
 
 /** The token set in hand, and when it arrived. */
-export interface Held {
-  readonly generation: number
+export interface Held extends Version {
   /** The generation that brought the access token: an older one, if only the refresh token was rotated since (law 22). */
   readonly issued: number
   readonly tokens: Token.TokenSet
@@ -48,6 +48,7 @@ const sound = (tokens: Token.TokenSet): Token.TokenSet => ({
 /** A set that arrives now. */
 export const arriving = (tokens: Token.TokenSet, generation: number, now: Arrival): Held => ({
   generation,
+  revision: 0,
   issued: generation,
   tokens: sound(tokens),
   arrived: now,
@@ -56,19 +57,41 @@ export const arriving = (tokens: Token.TokenSet, generation: number, now: Arriva
   jitter: now.random
 })
 
-/** A set that arrived a while ago, as the store says. */
-export const fromRecord = (record: Record, tokens: Token.TokenSet, now: Arrival): Held => ({
-  ...arriving(tokens, record.generation, now),
-  arrived: ago(now, record.age),
-  refreshArrived: ago(now, record.refreshAge)
-})
+/** A set that arrived a while ago, as the store says; it kept it for no longer than `atMost` milliseconds. */
+export const fromRecord = (record: Found, tokens: Token.TokenSet, atMost: number, now: Arrival): Held => {
+  const kept = Duration.min(record.kept, Duration.millis(atMost))
+  const since = (age: Duration.Duration) => ago(now, Duration.sum(age, kept))
+  const { refresh } = record
+  return {
+    ...arriving(tokens, record.generation, now),
+    revision: record.revision,
+    arrived: since(record.age),
+    refreshArrived: since(record.refreshAge),
+    refresh:
+      refresh._tag === "Doubtful" ? { _tag: "Doubtful", since: since(refresh.age), again: refresh.again } : refresh
+  }
+}
 
-export const toRecord = (held: Held, now: Moment.Moment): Record => ({
-  generation: held.generation,
-  tokens: Option.some(held.tokens),
-  age: Duration.millis(Moment.age(held.arrived, now)),
-  refreshAge: Duration.millis(Moment.age(held.refreshArrived, now))
-})
+export const toRecord = (held: Held, now: Moment.Moment): Record => {
+  const age = (since: Moment.Moment) => Duration.millis(Moment.age(since, now))
+  const { generation, refresh, revision, tokens } = held
+  const kept: RefreshRecord =
+    refresh._tag === "Doubtful" ? { _tag: "Doubtful", age: age(refresh.since), again: refresh.again } : refresh
+  return {
+    generation,
+    revision,
+    tokens: Option.some(tokens),
+    age: age(held.arrived),
+    refreshAge: age(held.refreshArrived),
+    refresh: kept
+  }
+}
+
+/** The same set, with something else known of its refresh token. */
+export const amended = (held: Held, refresh: RefreshState): Held => ({ ...held, revision: held.revision + 1, refresh })
+
+/** The same set under a revision older than what the store keeps, whatever that is. */
+export const unwritten = (held: Held): Held => ({ ...held, revision: held.revision - 1 })
 
 /** An age that follows from the lifetime, in milliseconds; infinite when that is not known (law 4). */
 const ageBy = ({ tokens }: Held, policy: (lifetime: Duration.Duration) => Duration.Duration): number =>

@@ -2,18 +2,26 @@ import type * as Option from "effect/Option"
 import type * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
 import type * as Token from "../Token.js"
-import type * as TokenStore from "../TokenStore.js"
+import type { Version } from "../TokenStore.js"
 import type * as Held from "./held.js"
+import type { Found } from "./record.js"
 
 /** What is to be done next. `Land` ends the flight. */
 export type Command =
   | { readonly _tag: "Load" }
+  /** Take the exclusive section, and then load; or load what somebody else obtained in the meantime. */
+  | { readonly _tag: "Lock"; readonly known: Version }
+  /** Save the same generation again, with something else known of its refresh token. */
+  | { readonly _tag: "Amend"; readonly held: Held.Held }
   | { readonly _tag: "ReadCredentials" }
   | { readonly _tag: "Refresh"; readonly tokens: Token.TokenSet }
   | { readonly _tag: "Login"; readonly credentials: Option.Option<UserPassword> }
   | { readonly _tag: "Save"; readonly held: Held.Held }
   | { readonly _tag: "Revoke"; readonly tokens: Token.TokenSet }
   | { readonly _tag: "Land"; readonly result: Landed }
+
+/** What became of saving something. */
+export type Saved = "saved" | "older" | "failed"
 
 /** What the callers of a flight are told. */
 export type Landed =
@@ -24,7 +32,11 @@ export type Landed =
 /** What became of a command. */
 export type Event =
   | { readonly _tag: "Started" }
-  | { readonly _tag: "Loaded"; readonly record: Option.Option<TokenStore.Record> }
+  | { readonly _tag: "Loaded"; readonly record: Option.Option<Found> }
+  | { readonly _tag: "Locked"; readonly record: Option.Option<Found>; readonly mine: boolean }
+  /** `taken`: by somebody who keeps it alive. */
+  | { readonly _tag: "LockFailed"; readonly failure: AuthError.StoreFailure; readonly taken: boolean }
+  | { readonly _tag: "Amended"; readonly result: Saved }
   | { readonly _tag: "LoadFailed"; readonly failure: AuthError.AuthError }
   | { readonly _tag: "CredentialsRead"; readonly credentials: Option.Option<UserPassword>; readonly enough: boolean }
   | { readonly _tag: "CredentialsFailed"; readonly failure: AuthError.AuthError }
@@ -36,5 +48,5 @@ export type Event =
       readonly failure: AuthError.AuthError
       readonly credentials: Option.Option<UserPassword>
     }
-  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: "saved" | "older" | "failed" }
+  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: Saved }
   | { readonly _tag: "Revoked" }

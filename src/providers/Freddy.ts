@@ -129,10 +129,9 @@ export const make = Effect.fnUntraced(function* <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = <R = never>(
-  options: Options<R> & Auth.Options = {}
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient | R> =>
-  Auth.layer(make(options), options)
+export const layer = <R = never, E = never, R2 = never>(
+  options: Options<R> & Auth.Options<E, R2> = {}
+): Auth.Wired<E, R | R2> => Auth.layer(make(options), options)
 
 /**
  * A session with Freddy at `FREDDY_BASE_URL`, where that is set.
@@ -140,9 +139,9 @@ export const layer = <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = <R = never>(
-  options: Omit<Options<R>, "baseUrl"> & Auth.Options = {}
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient | R> =>
+export const layerConfig = <R = never, E = never, R2 = never>(
+  options: Omit<Options<R>, "baseUrl"> & Auth.Options<E, R2> = {}
+): Auth.Wired<E, R | R2> =>
   Auth.layer(
     Variables.make("FREDDY", { baseUrl: Variables.optional(Variables.text) }, (found) =>
       make({ ...options, ...found })

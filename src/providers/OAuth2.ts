@@ -9,14 +9,12 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
-import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
 import { Misconfigured } from "../AuthError.js"
 import * as AuthProvider from "../AuthProvider.js"
-import type * as Credentials from "../Credentials.js"
 import * as Discovery from "../internal/discovery.js"
 import * as Valid from "../internal/options.js"
 import * as Variables from "../internal/variables.js"
@@ -219,9 +217,7 @@ const formEncoded = (text: string) => new URLSearchParams([["", text]]).toString
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
-  options: Options & Auth.Options
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
+export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R>): Auth.Wired<E, R> =>
   Auth.layer(make(options), options)
 
 /**
@@ -231,9 +227,9 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = (
-  options: Omit<Options, keyof typeof variables> & Auth.Options
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
+export const layerConfig = <E = never, R = never>(
+  options: Omit<Options, keyof typeof variables> & Auth.Options<E, R>
+): Auth.Wired<E, R> =>
   Auth.layer(
     Variables.make("OAUTH2", variables, (found) => make({ ...options, ...found })),
     options

@@ -99,9 +99,7 @@ const refreshLifetime = (answer: typeof Answer.Type): number | undefined => {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
-  options: Options & Auth.Options = {}
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
+export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R> = {}): Auth.Wired<E, R> =>
   Auth.layer(make(options), options)
 
 /**
@@ -110,9 +108,9 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = (
-  options: Auth.Options & Pick<Options, "reuseWindow"> = {}
-): Layer.Layer<Auth.Services, Misconfigured, Credentials.Credentials | HttpClient.HttpClient> =>
+export const layerConfig = <E = never, R = never>(
+  options: Auth.Options<E, R> & Pick<Options, "reuseWindow"> = {}
+): Auth.Wired<E, R> =>
   Auth.layer(
     Variables.make(
       "TELETRACKER",

@@ -1,0 +1,134 @@
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { InvalidRefreshToken, StoreFailure, TokenExpired } from "../AuthError.js"
+import * as Token from "../Token.js"
+import type { Entry, Kept, Version } from "../TokenStore.js"
+
+/**
+ * All that outlives a process: what an entry of the store says. The ages are as of the moment it was written, so that
+ * no two machines' clocks are ever compared (law 20).
+ */
+export interface Record extends Version {
+  /** None after a log out. */
+  readonly tokens: Option.Option<Token.TokenSet>
+  /** How old the access token was. */
+  readonly age: Duration.Duration
+  /** How old the refresh token was. */
+  readonly refreshAge: Duration.Duration
+  readonly refresh: RefreshRecord
+}
+
+/** What is known of the refresh token. `Doubtful` is also the intent of law 21: written before the token is sent. */
+export type RefreshRecord = typeof Refresh.Type
+
+/** A record, and how long the store has kept it. */
+export interface Found extends Record {
+  readonly kept: Duration.Duration
+}
+
+const Lifetime = Schema.OptionFromNullOr(Schema.DurationFromMillis)
+
+const Secret = Schema.OptionFromNullOr(Token.TokenFromString)
+
+const Refresh = Schema.Union(
+  Schema.TaggedStruct("Usable", {}),
+  Schema.TaggedStruct("Doubtful", { age: Schema.DurationFromMillis, again: Schema.Boolean }),
+  Schema.TaggedStruct("Dead", { failure: Schema.Union(InvalidRefreshToken, TokenExpired) })
+)
+
+/** Not `Schema.Record`, which would set the prototype of what it makes when a key says so. */
+const Extra = Schema.declare(
+  (u): u is Readonly<globalThis.Record<string, unknown>> => typeof u === "object" && u !== null && !Array.isArray(u)
+)
+
+const Tokens = Schema.Struct({
+  accessToken: Secret,
+  lifetime: Lifetime,
+  refreshToken: Secret,
+  refreshLifetime: Lifetime,
+  extra: Extra
+})
+
+/** The version of the format, as every version will write it. */
+const format = 1
+
+const Contents = Schema.parseJson(
+  Schema.Struct({
+    format: Schema.Literal(format),
+    key: Schema.String,
+    generation: Schema.NonNegativeInt,
+    revision: Schema.NonNegativeInt,
+    tokens: Schema.OptionFromNullOr(Tokens),
+    age: Schema.DurationFromMillis,
+    refreshAge: Schema.DurationFromMillis,
+    refresh: Refresh
+  })
+)
+
+const readFormat = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ format: Schema.Number })))
+const decodeContents = Schema.decodeUnknownEither(Contents)
+const encodeContents = Schema.encodeSync(Contents)
+
+/** A duration that JSON can hold. */
+const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
+
+/** What is given to the store. */
+export const encode = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record): Entry => ({
+  generation,
+  revision,
+  contents: Redacted.make(
+    encodeContents({
+      format,
+      key,
+      generation,
+      revision,
+      tokens: Option.map(tokens, (set) => ({
+        ...set,
+        lifetime: Option.map(set.lifetime, finite),
+        refreshLifetime: Option.map(set.refreshLifetime, finite)
+      })),
+      age: finite(age),
+      refreshAge: finite(refreshAge),
+      refresh: refresh._tag === "Doubtful" ? { ...refresh, age: finite(refresh.age) } : refresh
+    })
+  )
+})
+
+/** What the store handed out. What cannot be read is told by the field, never by what stands in it. */
+export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailure> => {
+  const text = Redacted.value(kept.contents)
+  return decodeContents(text).pipe(
+    Either.mapLeft((error) =>
+      unreadable(
+        Option.match(readFormat(text), {
+          onNone: () => "what it keeps is no record of this library",
+          onSome: (found) =>
+            found.format > format
+              ? `its record has the format ${found.format}, and this version of effect-auth reads ${format}; upgrade it`
+              : `its record is damaged at: ${place(error)}`
+        })
+      )
+    ),
+    Either.filterOrLeft(
+      (record) => record.key === key,
+      () => unreadable("it handed out the record of another key")
+    ),
+    Either.filterOrLeft(
+      ({ generation, revision }) => generation === kept.generation && revision === kept.revision,
+      () => unreadable("it handed out the record under another version than its own")
+    ),
+    Either.map((record) => ({ ...record, kept: kept.age }))
+  )
+}
+
+const place = (error: ParseResult.ParseError) =>
+  ParseResult.ArrayFormatter.formatErrorSync(error)
+    .map(({ path }) => path.join("."))
+    .join(", ")
+
+const unreadable = (problem: string) =>
+  new StoreFailure({ operation: "load", problem: `${problem} (nothing was changed; remove it by hand to start anew)` })

@@ -1,0 +1,19 @@
+import type * as AuthError from "../AuthError.js"
+import type { Now, State } from "../SessionState.js"
+import { blocked } from "./failure.js"
+import type { Command, Landed } from "./order.js"
+
+/** What a flight does next, and what is known from then on. */
+export type Step = readonly [Command, State]
+
+export const land = (state: State, result: Landed): Step => [
+  { _tag: "Land", result },
+  { ...state, flight: undefined }
+]
+
+export const fail = (state: State, failure: AuthError.AuthError, now: Now): Step =>
+  land(blocked(state, failure, now), { _tag: "Failure", failure })
+
+export const askAgain: Landed = { _tag: "AskAgain" }
+
+export const readCredentials: Command = { _tag: "ReadCredentials" }
