@@ -8,11 +8,13 @@ import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
+import { obtained, publish, refreshed, renumbered, save, seenBy } from "./internal/arrival.js"
 import { blocked, refusedLogin, withoutAccessToken } from "./internal/failure.js"
 import * as Held from "./internal/held.js"
 import { refreshFailed, send, written } from "./internal/intent.js"
 import type { Event, Landed } from "./internal/order.js"
 import type { Found } from "./internal/record.js"
+import { version } from "./internal/resting.js"
 import { refusal } from "./internal/signIn.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./internal/step.js"
 import * as Moment from "./Moment.js"
@@ -21,13 +23,10 @@ import {
   type Landing,
   type Now,
   nanos,
-  type Pending,
   type Rules,
   type State,
-  version,
   withinReuseWindow
 } from "./SessionState.js"
-import * as Token from "./Token.js"
 import * as TokenStore from "./TokenStore.js"
 
 /** One step of the flight that lands on `landing`. */
@@ -166,13 +165,6 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMo
     : land({ ...next, block: undefined }, seenBy(held))
 }
 
-/** The same set under another number; what is older than its set stays so. */
-const renumbered = (pending: Pending, generation: number): Pending => {
-  const { held } = pending
-  const issued = held.issued === held.generation ? generation : held.issued
-  return { ...pending, held: { ...held, generation, issued } }
-}
-
 const credentialsRead = (
   rules: Rules,
   state: State,
@@ -206,54 +198,6 @@ const deadEnd = (rules: Rules, state: State, flight: Flight, now: Now): Step => 
     { _tag: "Failure", failure }
   )
 }
-
-const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
-  const { held } = state
-  if (held === undefined || Option.isSome(tokens.accessToken)) return obtained(state, flight, tokens, now)
-  // Law 22: the access token is unreadable, but the refresh token that came with it is the one in force now.
-  const rotated = { refreshToken: tokens.refreshToken, refreshLifetime: tokens.refreshLifetime }
-  const generation = state.generation + 1
-  const kept: Held.Held = {
-    ...held,
-    generation,
-    tokens: { ...held.tokens, ...rotated },
-    refreshArrived: now,
-    refresh: Held.usable
-  }
-  return save(state, flight, { held: kept, failure: withoutAccessToken(rules) })
-}
-
-/** Laws 8 and 18: what arrived counts from here on, and is saved before anyone sees it. */
-const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
-  const previous = flight.task === "renew" ? state.held : undefined
-  const generation = state.generation + 1
-  if (previous === undefined) return save(state, flight, { held: Held.arriving(tokens, generation, now) })
-  const held = Held.arriving(Token.renew(previous.tokens, tokens), generation, now)
-  const refreshArrived = Option.isNone(tokens.refreshToken) ? previous.refreshArrived : now
-  return save(state, flight, { held: { ...held, refreshArrived } })
-}
-
-const save = (state: State, flight: Flight, pending: Pending): Step => [
-  { _tag: "Save", held: pending.held },
-  { ...state, generation: pending.held.generation, flight: { ...flight, pending } }
-]
-
-const publish = (state: State, pending: Pending, saved: boolean, now: Now): Step => {
-  const next: State = {
-    ...state,
-    held: pending.held,
-    seed: undefined,
-    signedOut: false,
-    saved,
-    looked: saved ? { at: now, version: pending.held } : state.looked
-  }
-  return pending.failure === undefined
-    ? land({ ...next, block: undefined }, seenBy(pending.held))
-    : fail(next, pending.failure, now)
-}
-
-const seenBy = (held: Held.Held): Landed =>
-  Option.match(held.tokens.accessToken, { onNone: () => askAgain, onSome: (token) => ({ _tag: "Token", token }) })
 
 /** The end of a flight that a defect brought down: nobody waits for it any longer, and it may be tried again. */
 export const crash = (rules: Rules, state: State, landing: Landing, now: Now): readonly [Landed, State] => {

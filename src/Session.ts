@@ -28,6 +28,7 @@ import * as Courier from "./internal/courier.js"
 import * as Held from "./internal/held.js"
 import { duration, positive } from "./internal/options.js"
 import type { Event, Landed } from "./internal/order.js"
+import * as Resting from "./internal/resting.js"
 import * as SignIn from "./internal/signIn.js"
 import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
@@ -295,11 +296,11 @@ export const make = (
       if (state.saved) return true
       // A flight that is saving what it obtained takes the place of what is unsaved.
       if (state.flight?.pending !== undefined || state.flight?.amending !== undefined) return false
-      const record = SessionState.record(state, yield* Moment.now)
+      const record = Resting.record(state, yield* Moment.now)
       const result = yield* courier.save(record)
       const kept = result === "older" ? yield* courier.load : Either.right(Option.none())
       return yield* transition((now) =>
-        Either.isLeft(kept) ? [false, now] : SessionState.saved(now, record, result, kept.right)
+        Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)
       )
     })
 

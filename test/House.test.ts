@@ -114,7 +114,7 @@ describe("the house", () => {
   it("law 27: secrets are taken out of their wrapping in few places", () => {
     none(
       places(
-        library.filter((path) => !/^(providers|stores)\/|^AuthProvider\.ts$|^internal\/bare\.ts$/.test(path)),
+        library.filter((path) => !/^(providers|stores)\/|^AuthProvider\.ts$|^internal\/(bare|record)\.ts$/.test(path)),
         /\bRedacted\.(value|unsafeWipe)\b|\bvalue\b.*from "effect\/Redacted"/
       )
     )
@@ -171,9 +171,7 @@ describe("the house", () => {
   it("a file of more than 250 lines has two nouns in it", () => {
     const allowed: Record<string, number> = {
       // The only place with concurrency: to spread it over files would hide it.
-      "Session.ts": 470,
-      // One function for each question a caller may ask; splitting them would separate what must agree.
-      "SessionState.ts": 270
+      "Session.ts": 500
     }
     none(
       library.flatMap((path) => {

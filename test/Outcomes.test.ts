@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
 import type * as Session from "../src/Session.js"
 import * as Token from "../src/Token.js"
-import * as TokenStore from "../src/TokenStore.js"
 import {
   fails,
   failure,
@@ -16,6 +15,7 @@ import {
   watchedStore
 } from "./support/harness.js"
 import { type ManualClock, manually } from "./support/ManualClock.js"
+import * as Records from "./support/records.js"
 
 const failedTag = (s: Session.Service) => Effect.map(Effect.flip(s.accessToken), (error) => error._tag)
 
@@ -221,7 +221,7 @@ describe("law 14: a refused refresh token", () => {
       const other = Token.make({ accessToken: secret("test-other"), lifetime: "1 hour" })
       p.next(() =>
         Effect.zipRight(
-          store.inner.save("key", { ...TokenStore.signedOut(7), tokens: Option.some(other) }),
+          Records.save(store.inner, "key", { generation: 7, tokens: Option.some(other) }),
           Effect.fail(failure.refused)
         )
       )

@@ -12,6 +12,7 @@ import * as TokenStore from "../src/TokenStore.js"
 import * as Faults from "../src/testing/Faults.js"
 import type * as SandboxLog from "../src/testing/SandboxLog.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import * as Records from "./support/records.js"
 import { exhibits, Secrets, tap } from "./support/secrets.js"
 
 // Each looks different in a URL, in JSON and in base64.
@@ -435,7 +436,7 @@ describe("law 27: no secret shows", () => {
         Scope.extend(setting.scope)
       )
       yield* setting.watch("accessToken", session.accessToken)
-      const record = yield* store.load("key")
+      const record = yield* Records.load(store, "key")
       assert.isTrue(Option.isSome(Option.flatMap(record, ({ tokens }) => tokens)))
       const tokens = yield* Option.getOrThrow(provider.login(Option.some(credentials)))
       const values = {

@@ -15,6 +15,7 @@ import {
 import * as Token from "../src/Token.js"
 import { fails, failure, held, herd, provider, secret, session, until, value, watchedStore } from "./support/harness.js"
 import { manually } from "./support/ManualClock.js"
+import * as Records from "./support/records.js"
 
 const yieldingAtRandom = (seed: number): Scheduler.Scheduler => {
   let random = 7919 * (seed + 1)
@@ -263,7 +264,7 @@ describe("the flight", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
       yield* flight.answer
       yield* Fiber.join(closing)
-      const kept = Option.getOrThrow(yield* store.inner.load("key"))
+      const kept = yield* Records.kept(store.inner, "key")
       assert.strictEqual(kept.generation, 2)
       assert.deepStrictEqual(
         Option.map(

@@ -1,5 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, FastCheck, FiberId, Option } from "effect"
+import { StoreFailure } from "../src/AuthError.js"
 import * as Flight from "../src/Flight.js"
 import type { Command, Event } from "../src/internal/order.js"
 import * as SignIn from "../src/internal/signIn.js"
@@ -8,6 +9,8 @@ import * as SessionState from "../src/SessionState.js"
 import * as Status from "../src/Status.js"
 import * as Token from "../src/Token.js"
 import { failure, secret, user, value } from "./support/harness.js"
+
+const unlocked = new StoreFailure({ operation: "lock", problem: "unreachable" })
 
 type Outcome = "ok" | "rotated" | "refused" | "unspent" | "unknown" | "malformed" | "misconfigured" | "older" | "failed"
 type Action =
@@ -102,7 +105,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
     switch (command._tag) {
       case "Load":
         return outcome === "failed"
-          ? { _tag: "LoadFailed", failure: failure.unspent }
+          ? { _tag: "LoadFailed", failure: unlocked }
           : { _tag: "Loaded", record: Option.none() }
       case "ReadCredentials":
         return { _tag: "CredentialsRead", credentials: Option.some(user), enough: outcome !== "older" }
@@ -132,6 +135,14 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
           held: command.held,
           result: outcome === "older" || outcome === "failed" ? outcome : "saved"
         }
+      case "Lock":
+        return outcome === "failed"
+          ? { _tag: "LockFailed", failure: unlocked, taken: false }
+          : outcome === "unspent"
+            ? { _tag: "LockFailed", failure: unlocked, taken: true }
+            : { _tag: "Locked", record: Option.none(), mine: outcome !== "older" }
+      case "Amend":
+        return { _tag: "Amended", result: outcome === "older" || outcome === "failed" ? outcome : "saved" }
       case "Revoke":
         return { _tag: "Revoked" }
       case "Land":

@@ -3,12 +3,14 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { StoreFailure } from "../src/AuthError.js"
 import type { UserPassword } from "../src/Credentials.js"
+import * as Record from "../src/internal/record.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"
 import { fails, failure, held, provider, secret, session, value, watchedStore } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
+import * as Records from "./support/records.js"
 
-const rec = (generation: number, tokens?: Token.TokenSet, age: Duration.DurationInput = 0): TokenStore.Record => ({
+const rec = (generation: number, tokens?: Token.TokenSet, age: Duration.DurationInput = 0) => ({
   generation,
   tokens: Option.fromNullable(tokens),
   age: Duration.decode(age),
@@ -28,7 +30,8 @@ it.scoped("law 14: a refused refresh token that another process left behind is n
     })
     p.next((honest) =>
       Effect.zipRight(
-        store.save(
+        Records.save(
+          store,
           "k",
           rec(
             7,
@@ -51,7 +54,7 @@ it.scoped("law 19: a log out that meets a newer record and an unreadable store i
   manually(function* (clock) {
     const p = provider()
     const inner = yield* TokenStore.makeMemory
-    yield* inner.save("k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
+    yield* Records.save(inner, "k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
     let broken = true
     const store: TokenStore.Service = {
       ...inner,
@@ -62,7 +65,7 @@ it.scoped("law 19: a log out that meets a newer record and an unreadable store i
     broken = false
     yield* clock.advance("10 minutes")
     const st = yield* s.status
-    const kept = Option.getOrThrow(yield* inner.load("k"))
+    const kept = yield* Records.kept(inner, "k")
     assert.deepStrictEqual({ saved: st.saved, signedOut: Option.isNone(kept.tokens) }, { saved: true, signedOut: true })
   })
 )
@@ -71,7 +74,7 @@ it.scoped("law 19: a seed with an access token gives way to what the store keeps
   manually(function* (_clock) {
     const p = provider()
     const store = yield* TokenStore.makeMemory
-    yield* store.save("k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
+    yield* Records.save(store, "k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
     const s = yield* session(p, {
       store,
       key: "k",
@@ -85,7 +88,7 @@ it.scoped("law 30: a seed does not undo a log out that the store keeps", () =>
   manually(function* (_clock) {
     const p = provider()
     const store = yield* TokenStore.makeMemory
-    yield* store.save("k", rec(5))
+    yield* Records.save(store, "k", rec(5))
     const s = yield* session(p, {
       store,
       key: "k",
@@ -126,9 +129,15 @@ it.scoped("an endless age in the store is no defect", () =>
     const store: TokenStore.Service = {
       ...inner,
       load: () =>
-        Effect.succeedSome(rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" }), Duration.infinity))
+        Effect.succeedSome({
+          ...Record.encode(
+            "key",
+            Records.record(rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
+          ),
+          age: Duration.infinity
+        })
     }
-    const s = yield* session(p, { store })
+    const s = yield* session(p, { store, key: "key" })
     const f = yield* Effect.forkDaemon(Effect.exit(s.accessToken))
     yield* clock.advance("1 minute")
     assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "caller waits for ever")
@@ -166,7 +175,7 @@ it.scoped("law 30: a log in right after a log out stays in a slow store", () =>
     const store: TokenStore.Service = {
       ...inner,
       save: (k, r) =>
-        slow && Option.isSome(r.tokens)
+        slow && Records.holdsTokens(k, r)
           ? Effect.tap(inner.save(k, r), () => Effect.sleep("1500 millis"))
           : slow
             ? Effect.delay(inner.save(k, r), "100 millis")
@@ -180,7 +189,7 @@ it.scoped("law 30: a log in right after a log out stays in a slow store", () =>
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("10 minutes")
     assert.strictEqual(value(yield* Fiber.join(f)), "test-access-2")
-    const kept = Option.getOrThrow(yield* inner.load("k"))
+    const kept = yield* Records.kept(inner, "k")
     assert.isTrue(Option.isSome(kept.tokens), "the store says signed out")
   })
 )
@@ -192,7 +201,7 @@ it.scoped("law 30: a log in after a log out that could not be saved stays in the
     const slow: TokenStore.Service = {
       ...store.service,
       save: (k, r) =>
-        Option.isSome(r.tokens)
+        Records.holdsTokens(k, r)
           ? Effect.tap(store.service.save(k, r), () => Effect.sleep("1500 millis"))
           : store.service.save(k, r)
     }
@@ -206,7 +215,7 @@ it.scoped("law 30: a log in after a log out that could not be saved stays in the
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("10 minutes")
     assert.strictEqual(value(yield* Fiber.join(f)), "test-access-2")
-    const kept = Option.getOrThrow(yield* store.inner.load("k"))
+    const kept = yield* Records.kept(store.inner, "k")
     assert.isTrue(Option.isSome(kept.tokens), "the store says signed out")
   })
 )
@@ -217,6 +226,7 @@ it.scoped("law 22: a broken answer never makes an expired access token look fres
     const inner = yield* TokenStore.makeMemory
     let no = false
     const store: TokenStore.Service = {
+      ...inner,
       load: (k) => (no ? Effect.succeedNone : inner.load(k)),
       save: (k, r) => (no ? Effect.succeed(false) : inner.save(k, r))
     }
@@ -235,11 +245,12 @@ it.scoped("law 5: a token's age counts from its answer, also when it is saved tw
     const p = provider({ lifetime: "4 seconds" })
     const inner = yield* TokenStore.makeMemory
     const store: TokenStore.Service = {
+      ...inner,
       load: (k) => Effect.delay(inner.load(k), "1500 millis"),
       save: (k, r) => Effect.delay(inner.save(k, r), "1500 millis")
     }
     const s = yield* session(p, { store, key: "k" })
-    p.next((h) => Effect.zipRight(inner.save("k", rec(9, Token.make({ accessToken: secret("x") }))), h))
+    p.next((h) => Effect.zipRight(Records.save(inner, "k", rec(9, Token.make({ accessToken: secret("x") }))), h))
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("1600 millis")
     yield* clock.elapsed
@@ -373,7 +384,7 @@ it.scoped("law 30: what was obtained while another process signed out is revoked
     const store = yield* TokenStore.makeMemory
     const s = yield* session(p, { store, key: "k" })
     yield* s.accessToken
-    p.next((h) => Effect.zipRight(store.save("k", rec(7)), h))
+    p.next((h) => Effect.zipRight(Records.save(store, "k", rec(7)), h))
     const e = yield* Effect.either(s.refresh)
     yield* settle
     assert.deepStrictEqual([Either.isLeft(e) && e.left._tag, p.revoked], ["SignedOut", ["test-access-2"]])
@@ -459,6 +470,7 @@ it.scoped(
         const p = provider({ rotation: "single-use", lifetime: "1 hour" })
         const inner = yield* TokenStore.makeMemory
         const store: TokenStore.Service = {
+          ...inner,
           load: (key) => slowly(inner.load(key), 3000),
           save: (key, record) =>
             slowly(
@@ -489,7 +501,7 @@ it.scoped(
           yield* clock.advance(below(1500))
         }
         yield* clock.advance("2 minutes")
-        const kept = Option.flatMap(yield* inner.load("k"), ({ tokens }) => tokens)
+        const kept = Option.flatMap(yield* Records.load(inner, "k"), ({ tokens }) => tokens)
         const status = yield* s.status
         const told = `${seed}: ${story.join(", ")}`
         assert.isTrue(status.saved, told)

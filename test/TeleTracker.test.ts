@@ -25,6 +25,7 @@ import * as TokenStore from "../src/TokenStore.js"
 import { httpDate } from "../src/testing/SandboxClient.js"
 import { herd, secret, user, value } from "./support/harness.js"
 import { type ManualClock, manually } from "./support/ManualClock.js"
+import * as Records from "./support/records.js"
 
 interface Sent {
   readonly method: string
@@ -279,7 +280,7 @@ describe("TeleTracker", () => {
     const build = (
       tele: Server,
       values: Record<string, string>,
-      options: Parameters<typeof TeleTracker.layerConfig>[0] = {}
+      options: Auth.Options & Pick<TeleTracker.Options, "reuseWindow"> = {}
     ) =>
       TeleTracker.layerConfig({ renewal: "on-use", shutdownDeadline: 0, patience: 0, ...options }).pipe(
         Layer.provide([TeleTracker.layerCredentialsConfig(), Layer.succeed(HttpClient.HttpClient, tele.client)]),
@@ -631,7 +632,7 @@ describe("TeleTracker", () => {
           Effect.provideService(AuthProvider.AuthProvider, provider),
           Effect.provideService(TokenStore.TokenStore, store)
         )
-        const extra = Effect.map(store.load("key"), (record) =>
+        const extra = Effect.map(Records.load(store, "key"), (record) =>
           Option.getOrUndefined(
             Option.map(
               Option.flatMap(record, ({ tokens }) => tokens),

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Either, Fiber, Option } from "effect"
+import { Effect, Either, Fiber, Option } from "effect"
 import * as Token from "../../src/Token.js"
 import * as Faults from "../../src/testing/Faults.js"
 import { secret } from "../support/harness.js"
 import { type ManualClock, manually } from "../support/ManualClock.js"
+import * as Records from "../support/records.js"
 import { herd, manners, passwordless, polite, settled, signedIn, tagOf, user, value, world } from "./harness.js"
 import { type Entry, entries, password, refreshing, rotating, teletracker, violet } from "./table.js"
 
@@ -101,8 +102,7 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
       const answer = yield* wire.hold("refresh")
       const caller = yield* Effect.fork(session.accessToken)
       yield* answer.arrived
-      const fresh = { age: Duration.zero, refreshAge: Duration.zero, generation: 7 }
-      yield* store.inner.save("key", { ...fresh, tokens: Option.some(theirs) })
+      yield* Records.save(store.inner, "key", { generation: 7, tokens: Option.some(theirs) })
       yield* answer.answer
       assert.strictEqual(value(yield* Fiber.join(caller)), "theirs")
       assert.strictEqual((yield* session.status).generation, 7)

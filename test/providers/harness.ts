@@ -1,5 +1,5 @@
 import { HttpClient, type HttpClientRequest } from "@effect/platform"
-import { Clock, Context, Deferred, Effect, Layer, Option, Redacted } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, Redacted } from "effect"
 import type * as Auth from "../../src/Auth.js"
 import * as AuthError from "../../src/AuthError.js"
 import * as AuthHttpClient from "../../src/AuthHttpClient.js"
@@ -11,6 +11,7 @@ import * as Token from "../../src/Token.js"
 import { type Service, TokenStore } from "../../src/TokenStore.js"
 import { user, watchedStore } from "../support/harness.js"
 import { settle } from "../support/ManualClock.js"
+import * as Records from "../support/records.js"
 import type { Entry, ProviderOptions, SandboxOptions } from "./table.js"
 
 /** What a request is for. The second step of a log in is `code`. */
@@ -120,7 +121,7 @@ export const world = Effect.fnUntraced(function* (entry: Entry, options: Options
     Effect.provideService(TokenStore, own ?? store.service)
   )
   /** What the store keeps of the tokens. */
-  const kept = Effect.map(store.inner.load("key"), Option.getOrThrow)
+  const kept = Records.kept(store.inner, "key")
   return { ...opened, wire, store, session, kept, provider }
 })
 

@@ -181,6 +181,7 @@ export const watchedStore = Effect.gen(function* () {
   const inner = yield* TokenStore.makeMemory
   const state = { loads: 0, saves: 0, save: undefined as Effect.Effect<boolean, AuthError.StoreFailure> | undefined }
   const service: TokenStore.Service = {
+    ...inner,
     load: (key) =>
       Effect.zipRight(
         Effect.sync(() => state.loads++),

@@ -1,0 +1,53 @@
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import type * as Moment from "../Moment.js"
+import type { State } from "../SessionState.js"
+import * as TokenStore from "../TokenStore.js"
+import * as Held from "./held.js"
+import type { Saved } from "./order.js"
+import type { Record } from "./record.js"
+
+/** The version of what is in force. */
+export const version = ({ generation, held }: State): TokenStore.Version => ({
+  generation,
+  revision: held?.generation === generation ? held.revision : 0
+})
+
+/** What became of saving what is in force outside of a flight; answers whether nothing is left to save. */
+export const saved = (
+  state: State,
+  record: TokenStore.Version,
+  result: Saved,
+  kept: Option.Option<TokenStore.Version>
+): readonly [boolean, State] => {
+  const inForce = state.held ?? version(state)
+  if (state.saved || TokenStore.byVersion(inForce, record) !== 0) return [state.saved, state]
+  switch (result) {
+    case "failed":
+      return [false, state]
+    case "saved":
+      return [true, { ...state, saved: true }]
+    case "older": {
+      // A log out outlives whatever was obtained before it (law 19); tokens give way to newer ones at the next exchange.
+      if (state.held !== undefined) {
+        return [true, { ...state, held: Held.unwritten(state.held), saved: true, loaded: false }]
+      }
+      const generation = Option.match(kept, { onNone: () => 0, onSome: (record) => record.generation })
+      return [false, { ...state, generation: Math.max(state.generation, generation) + 1 }]
+    }
+  }
+}
+
+/** What the store keeps of a state. */
+export const record = (state: State, now: Moment.Moment): Record =>
+  state.held === undefined ? signedOut(state.generation) : Held.toRecord(state.held, now)
+
+/** The record that a log out leaves behind (law 19). */
+const signedOut = (generation: number): Record => ({
+  generation,
+  revision: 0,
+  tokens: Option.none(),
+  age: Duration.zero,
+  refreshAge: Duration.zero,
+  refresh: { _tag: "Usable" }
+})

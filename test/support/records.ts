@@ -1,0 +1,42 @@
+import { Duration, Effect, Either, Option } from "effect"
+import type { StoreFailure } from "../../src/AuthError.js"
+import * as Record from "../../src/internal/record.js"
+import type * as TokenStore from "../../src/TokenStore.js"
+
+/** A record with the given fields, and nothing remarkable about the others. */
+export const record = (fields: Partial<Record.Record>): Record.Record => ({
+  generation: 1,
+  revision: 0,
+  tokens: Option.none(),
+  age: Duration.zero,
+  refreshAge: Duration.zero,
+  refresh: { _tag: "Usable" },
+  ...fields
+})
+
+/** Saves a record as another session would. */
+export const save = (store: TokenStore.Service, key: string, fields: Partial<Record.Record>) =>
+  store.save(key, Record.encode(key, record(fields)))
+
+/** What the store keeps, read as another session would. */
+export const load = (
+  store: Pick<TokenStore.Service, "load">,
+  key: string
+): Effect.Effect<Option.Option<Record.Found>, StoreFailure> =>
+  Effect.flatMap(
+    store.load(key),
+    Option.match({
+      onNone: () => Effect.succeedNone,
+      onSome: (kept) => Effect.asSome(Record.decode(key, kept))
+    })
+  )
+
+/** What the store keeps, which must be something. */
+export const kept = (store: Pick<TokenStore.Service, "load">, key: string) =>
+  Effect.map(load(store, key), Option.getOrThrow)
+
+/** Whether an entry that is being saved holds tokens. */
+export const holdsTokens = (key: string, entry: TokenStore.Entry): boolean =>
+  Option.exists(Either.getRight(Record.decode(key, { ...entry, age: Duration.zero })), ({ tokens }) =>
+    Option.isSome(tokens)
+  )
