@@ -137,9 +137,7 @@ const loaded = (rules: Rules, before: State, flight: Flight, found: Option.Optio
   const { seed } = state
   if (seed === undefined || Option.isSome(found) || flight.task !== "renew") return choose(rules, next, flight, now)
   const seeded: State = { ...next, held: seed, seed: undefined }
-  return Held.phase(seed, rules.leeway, now) === "fresh"
-    ? land(seeded, seenBy(seed))
-    : choose(rules, seeded, flight, now)
+  return serves(rules, seed, now) ? land(seeded, seenBy(seed)) : choose(rules, seeded, flight, now)
 }
 
 const nothing: TokenStore.Version = { generation: -1, revision: 0 }
@@ -160,9 +158,15 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMo
   const held = known ? { ...theirs, issued: mine.issued, arrived: mine.arrived } : theirs
   const onwards: Flight = { ...flight, pending: undefined, because: undefined }
   const next: State = { ...state, generation, held, saved: true, seed: undefined, flight: onwards }
-  return known || Held.phase(held, rules.leeway, now) !== "fresh"
-    ? choose(rules, next, onwards, now)
-    : land({ ...next, block: undefined }, seenBy(held))
+  return serves(rules, held, now) && !known
+    ? land({ ...next, block: undefined }, seenBy(held))
+    : choose(rules, next, onwards, now)
+}
+
+/** Whether a set serves its callers for now; a stale one is renewed behind their backs (law 2). */
+const serves = (rules: Rules, held: Held.Held, now: Now): boolean => {
+  const phase = Held.phase(held, rules.leeway, now)
+  return phase === "fresh" || phase === "stale"
 }
 
 const credentialsRead = (

@@ -120,6 +120,13 @@ export interface Options {
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
 const storeTimeout = Duration.seconds(2)
 
+/** The exclusive section while this session has it, or waits for it. */
+interface Hold {
+  readonly owner: string
+  readonly flights: Set<SessionState.Landing>
+  beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
+}
+
 const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.now, Random.next, (now, random) => ({
   ...now,
   random
@@ -145,7 +152,6 @@ export const make = (
       credentials: yield* Credentials,
       store: yield* TokenStore,
       key: options.key ?? `${provider.name} ${provider.baseUrl.href}`,
-      owner: globalThis.crypto.randomUUID(),
       timeout: yield* positive("timeout", options.timeout ?? "10 seconds"),
       storeTimeout
     })
@@ -154,11 +160,11 @@ export const make = (
     const context = yield* Effect.context<never>()
     const ref = yield* SynchronizedRef.make(SessionState.starting(options.seed, yield* reading))
     const owned = new Set<Fiber.RuntimeFiber<void>>()
-    const guarded = new Set<SessionState.Landing>()
     let snapshot = Held.snapshot(undefined, leeway)
     let watchers: PubSub.PubSub<Status.Status> | undefined
     let saving = false
-    let beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
+    let hold: Hold | undefined
+    let givenBack: Effect.Effect<void> = Effect.void
     let closed = false
 
     const look = <A>(f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
@@ -222,8 +228,8 @@ export const make = (
       })
       return landed.pipe(
         Effect.catchAllDefect(() => transition((state, now) => Flight.crash(rules, state, landing, now))),
-        Effect.tap(() => leave(landing)),
         Effect.flatMap((result) => land(landing, result)),
+        Effect.zipRight(leave(landing)),
         Effect.zipRight(saveAgain)
       )
     }
@@ -231,31 +237,40 @@ export const make = (
     /** Law 20: the exclusive section belongs to the session for as long as one of its flights is in it. */
     const guard = (landing: SessionState.Landing, known: Version): Effect.Effect<Event> =>
       Effect.suspend(() => {
-        guarded.add(landing)
-        return courier.lock(known, () => !closed)
-      }).pipe(Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing))))
+        // Under a name of its own each time, so that giving one back never gives back the next.
+        hold ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), beat: undefined }
+        const { owner } = hold
+        hold.flights.add(landing)
+        return givenBack.pipe(
+          Effect.zipRight(courier.lock(owner, known, () => !closed)),
+          Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing)))
+        )
+      })
 
     const leave = (landing: SessionState.Landing): Effect.Effect<void> =>
       Effect.suspend(() => {
-        if (!guarded.delete(landing) || guarded.size > 0) return Effect.void
-        const ended = beat
-        beat = undefined
-        const still = ended === undefined ? Effect.void : Effect.zipRight(ended.stop, Fiber.await(ended.fiber))
-        return Effect.zipRight(still, courier.release)
+        if (!hold?.flights.delete(landing) || hold.flights.size > 0) return Effect.void
+        const { beat, owner } = hold
+        const done = Deferred.unsafeMake<void>(FiberId.none)
+        hold = undefined
+        givenBack = Deferred.await(done)
+        const still = beat === undefined ? Effect.void : Effect.zipRight(beat.stop, Fiber.await(beat.fiber))
+        return still.pipe(Effect.zipRight(courier.release(owner)), Effect.zipRight(Deferred.succeed(done, void 0)))
       })
 
     /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
     const stayAlive: Effect.Effect<void> = Effect.gen(function* () {
-      if (beat !== undefined) return
+      const mine = hold
+      if (mine === undefined || mine.beat !== undefined) return
       const stopped = yield* Deferred.make<void>()
       const fiber = yield* Deferred.await(stopped).pipe(
         Effect.timeoutOption(RenewalPolicy.leaseBeat),
         Effect.interruptible,
-        Effect.tap((over) => (Option.isNone(over) ? courier.lease : Effect.void)),
+        Effect.tap((over) => (Option.isNone(over) ? courier.lease(mine.owner) : Effect.void)),
         Effect.repeat({ while: Option.isNone }),
         Effect.forkDaemon
       )
-      beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
+      mine.beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
     })
 
     const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {

@@ -21,10 +21,10 @@ export interface Courier {
   readonly load: Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>>
   readonly save: (record: Record.Record) => Effect.Effect<Saved>
   /** Waits for the exclusive section, unless somebody else obtains a newer generation, or `wanted` ends. */
-  readonly lock: (known: TokenStore.Version, wanted: () => boolean) => Effect.Effect<Event>
+  readonly lock: (owner: string, known: TokenStore.Version, wanted: () => boolean) => Effect.Effect<Event>
   /** Takes the exclusive section, or keeps it; whether that worked. */
-  readonly lease: Effect.Effect<Either.Either<boolean, StoreFailure>>
-  readonly release: Effect.Effect<void>
+  readonly lease: (owner: string) => Effect.Effect<Either.Either<boolean, StoreFailure>>
+  readonly release: (owner: string) => Effect.Effect<void>
   readonly revoke: (tokens: Token.TokenSet) => Effect.Effect<void>
 }
 
@@ -33,12 +33,10 @@ export const make = (options: {
   readonly credentials: Credentials.Service
   readonly store: TokenStore.Service
   readonly key: string
-  /** Who this session is among those that share the store. */
-  readonly owner: string
   readonly timeout: Duration.Duration
   readonly storeTimeout: Duration.Duration
 }): Courier => {
-  const { credentials, key, owner, provider, store, storeTimeout, timeout } = options
+  const { credentials, key, provider, store, storeTimeout, timeout } = options
 
   /**
    * Bounds an effect and settles it. What breaks is caught inside the fork that the bound makes: outside, Effect would
@@ -101,9 +99,9 @@ export const make = (options: {
       })
     )
 
-  const lease = asked("lock", () => store.lease(key, owner, RenewalPolicy.leaseDuration))
+  const lease = (owner: string) => asked("lock", () => store.lease(key, owner, RenewalPolicy.leaseDuration))
 
-  const release = Effect.asVoid(asked("lock", () => store.release(key, owner)))
+  const release = (owner: string) => Effect.asVoid(asked("lock", () => store.release(key, owner)))
 
   // Nobody keeps it longer than an exchange takes, and the one before it may have died with it.
   const longestWait = Duration.sum(
@@ -117,8 +115,8 @@ export const make = (options: {
   })
 
   /** One try for the exclusive section. None says that somebody else has it, and has nothing to show yet. */
-  const tryLock = (known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
-    Effect.flatMap(lease, (leased) =>
+  const tryLock = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
+    Effect.flatMap(lease(owner), (leased) =>
       Either.isLeft(leased)
         ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
         : Effect.map(load, (found): Option.Option<Event> => {
@@ -131,19 +129,21 @@ export const make = (options: {
           })
     )
 
-  const lock = (known: TokenStore.Version, wanted: () => boolean): Effect.Effect<Event> =>
+  const lock = (owner: string, known: TokenStore.Version, wanted: () => boolean): Effect.Effect<Event> =>
     Effect.flatMap(Moment.now, (since) => {
       const failed: Event = { _tag: "LockFailed", failure: taken, taken: true }
       const again = (tries: number): Effect.Effect<Event> =>
-        Effect.flatMap(Effect.zip(tryLock(known), Effect.zip(Moment.now, Random.next)), ([event, [now, random]]) =>
-          Option.isSome(event)
-            ? Effect.succeed(event.value)
-            : !wanted() || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
-              ? Effect.succeed(failed)
-              : Effect.zipRight(
-                  Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
-                  Effect.suspend(() => again(tries + 1))
-                )
+        Effect.flatMap(
+          Effect.zip(tryLock(owner, known), Effect.zip(Moment.now, Random.next)),
+          ([event, [now, random]]) =>
+            Option.isSome(event)
+              ? Effect.succeed(event.value)
+              : !wanted() || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
+                ? Effect.succeed(failed)
+                : Effect.zipRight(
+                    Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
+                    Effect.suspend(() => again(tries + 1))
+                  )
         )
       return Effect.catchAllCause(again(1), () => Effect.succeed(failed))
     })

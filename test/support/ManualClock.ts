@@ -85,3 +85,10 @@ export const manually = <Eff extends YieldWrap<Effect.Effect<unknown, unknown, u
 export const settle: Effect.Effect<void> = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
+
+/** The same clock on a machine whose wall clock is wrong. */
+export const shifted = ({ clock }: ManualClock, millis: number): Clock.Clock => ({
+  ...clock,
+  unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + millis,
+  currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis)
+})

@@ -176,22 +176,30 @@ export const herd = <A, E>(size: number, effect: Effect.Effect<A, E>) =>
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => (condition() ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(condition))))
 
-/** A store that can be told to fail, to hang, and counts what is asked of it. */
+/** A store that can be told to fail, to hang or to die, and counts what is asked of it. */
 export const watchedStore = Effect.gen(function* () {
   const inner = yield* TokenStore.makeMemory
   const state = { loads: 0, saves: 0, save: undefined as Effect.Effect<boolean, AuthError.StoreFailure> | undefined }
+  const watched = {
+    inner,
+    state,
+    /** As if this process had stopped: nothing that it asks for happens any more. */
+    dead: false
+  }
+  const alive = <A, E>(effect: Effect.Effect<A, E>) => Effect.suspend(() => (watched.dead ? Effect.never : effect))
   const service: TokenStore.Service = {
-    ...inner,
     load: (key) =>
       Effect.zipRight(
         Effect.sync(() => state.loads++),
-        inner.load(key)
+        alive(inner.load(key))
       ),
-    save: (key, record) =>
+    save: (key, entry) =>
       Effect.suspend(() => {
         state.saves++
-        return state.save ?? inner.save(key, record)
-      })
+        return state.save ?? alive(inner.save(key, entry))
+      }),
+    lease: (key, owner, duration) => alive(inner.lease(key, owner, duration)),
+    release: (key, owner) => alive(inner.release(key, owner))
   }
-  return { inner, state, service }
+  return Object.assign(watched, { service })
 })
