@@ -12,6 +12,12 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     testTimeout: 60_000,
+    // One process for each core, which reads Effect once for all files: no test replaces a module or keeps state in one.
+    // Most of what the tests leave behind is short-lived, and not worth moving to the old generation.
+    pool: "forks",
+    isolate: false,
+    maxWorkers: "100%",
+    poolOptions: { forks: { execArgv: ["--max-semi-space-size=64"] } },
     coverage: {
       provider: "v8",
       include: ["src/**"],

@@ -1,11 +1,27 @@
+import { join } from "node:path"
 import { Command, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { assert, it } from "@effect/vitest"
-import { Effect, Ref } from "effect"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { Effect, Exit, Ref, Scope } from "effect"
 import * as FreddySandbox from "../src/testing/FreddySandbox.js"
 import * as OAuth2Sandbox from "../src/testing/OAuth2Sandbox.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import { bundle } from "./testing/bundle.js"
 import { serve } from "./testing/serve.js"
+
+const examples = ["freddy", "oauth2", "refresh-token", "two-apis", "violet", "your-own-api"]
+const scope = Effect.runSync(Scope.make())
+let folder = ""
+
+beforeAll(() =>
+  Effect.runPromise(
+    Effect.map(Scope.extend(bundle(examples.map((name) => `examples/${name}.ts`)), scope), (made) => {
+      folder = made
+    })
+  )
+)
+
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 /** A sandbox on a loopback port, and the variables that lead to it. */
 const served = Effect.gen(function* () {
@@ -24,7 +40,7 @@ const served = Effect.gen(function* () {
 })
 
 const run = (example: string, env: Record<string, string>, typed = "") =>
-  Command.make(process.execPath, "--import", "tsx", `examples/${example}.ts`).pipe(
+  Command.make(process.execPath, join(folder, `${example}.mjs`)).pipe(
     Command.env(env),
     Command.feed(typed),
     Command.string,

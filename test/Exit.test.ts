@@ -1,14 +1,34 @@
 import { spawn } from "node:child_process"
 import { createServer } from "node:http"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Scope } from "effect"
 import * as Faults from "../src/testing/Faults.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import { bundle } from "./testing/bundle.js"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
+const scope = Effect.runSync(Scope.make())
+let folder = ""
+
+beforeAll(() =>
+  Effect.runPromise(
+    Effect.map(Scope.extend(bundle(["test/testing/program.ts"]), scope), (made) => {
+      folder = made
+    })
+  )
+)
+
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+/** Where the programs have their layer, their call and the rest from. */
+const prelude = () => `
+  import {
+    Effect, FetchHttpClient, Layer, ManagedRuntime, NodeHttpClient, Redacted, Scope, Session, call, layer, timers
+  } from ${JSON.stringify(pathToFileURL(join(folder, "program.mjs")).href)}
+`
 
 interface Ended {
   /** `undefined` when the process had to be killed. */
@@ -19,8 +39,7 @@ interface Ended {
 /** Runs a program in a process of its own, to its end, or to the end of all patience. */
 const run = (program: string, baseUrl: string) =>
   Effect.async<Ended>((resume) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", prelude + program], {
-      cwd: root,
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", prelude() + program], {
       env: { ...process.env, BASE_URL: baseUrl, NODE_OPTIONS: "" },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 60_000,
@@ -35,42 +54,6 @@ const run = (program: string, baseUrl: string) =>
     child.on("close", (code) => resume(Effect.succeed({ code: code ?? undefined, output })))
     return Effect.sync(() => child.kill("SIGKILL"))
   })
-
-/** What all programs have in common: layers, one call, and what keeps the process alive at a certain moment. */
-const prelude = `
-  import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
-  import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-  import { Context, Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
-  import { AuthHttpClient, Credentials, Session, Violet } from "./src/index.ts"
-
-  const layer = (options, client = FetchHttpClient.layer) =>
-    Violet.layer({
-      appId: 1234,
-      appSecret: Redacted.make("test-app-secret"),
-      baseUrl: process.env.BASE_URL,
-      ...options
-    }).pipe(
-      Layer.provide(
-        Credentials.layer({
-          username: Redacted.make("test-user@example.com"),
-          password: Redacted.make("test-password")
-        })
-      ),
-      Layer.provide(client)
-    )
-  const call = Effect.gen(function* () {
-    const client = yield* AuthHttpClient.AuthHttpClient
-    const answer = yield* client.get("/merchants")
-    yield* answer.json
-    console.log("status", answer.status)
-  })
-  // What waits for a promise gets on first; then only what was started to stay is left.
-  const timers = async () => {
-    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
-    return process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
-  }
-  process.on("exit", () => console.log("by itself"))
-`
 
 const live = (title: string, test: (sandbox: VioletSandbox.Service, url: string) => Effect.Effect<void>) =>
   it.scopedLive(

@@ -25,6 +25,22 @@ const challenging = (challenge: { status: number; header: string | undefined }) 
       : client.execute(request)
   )
 
+/** Rejects the first request for a path, and tells of each later one whether the rejection's body was released by then. */
+const rejectingOnce = (path: string, status: number, released: Array<boolean>) => (client: HttpClient.HttpClient) => {
+  let rejection: Response | undefined
+  return HttpClient.make((request, url) =>
+    Effect.suspend(() => {
+      if (!url.pathname.endsWith(path)) return client.execute(request)
+      if (rejection !== undefined) {
+        released.push(rejection.bodyUsed)
+        return client.execute(request)
+      }
+      rejection = new Response("a body that holds its connection until it is read", { status })
+      return Effect.succeed(HttpClientResponse.fromWeb(request, rejection))
+    })
+  )
+}
+
 const tag = (error: unknown): string => String(Object(error)._tag)
 
 describe.each(entries)("HTTP, with $name", (entry) => {
@@ -32,10 +48,13 @@ describe.each(entries)("HTTP, with $name", (entry) => {
 
   it.scoped(`law 23: ${name}: the token goes to the API, and to no other origin`, () =>
     manually(function* () {
-      const { api, session, wire } = yield* application(entry)
+      const { api, sandbox, session, wire } = yield* application(entry)
       const token = value(yield* session.accessToken)
       const { length } = wire.sent
-      for (const url of [`${elsewhere}/x`, "//elsewhere.test/x", "\\\\elsewhere.test/x", "http://localhost/x"]) {
+      const foreign = [`${elsewhere}/x`, "//elsewhere.test/x", "\\\\elsewhere.test/x", "http://localhost/x"]
+      // The same host in the clear, and behind another port.
+      const { host } = new URL(sandbox.baseUrl)
+      for (const url of [...foreign, `http://${host}/x`, `https://${host}:8443/x`]) {
         assert.strictEqual(tag(yield* Effect.flip(api.get(url))), "UntrustedOrigin", url)
       }
       assert.strictEqual(wire.sent.length, length)
@@ -95,6 +114,16 @@ describe.each(entries)("HTTP, with $name", (entry) => {
         assert.notStrictEqual(value(yield* session.accessToken), old)
         assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [2, 2])
         assert.strictEqual((yield* sandbox.report).complaints, 0)
+      })
+    )
+
+    it.scoped(`law 24: ${name}: the body of a ${status} is released before the request is sent once more`, () =>
+      manually(function* () {
+        const released: Array<boolean> = []
+        const { api, wire } = yield* application(entry, {}, rejectingOnce(entry.list, status, released))
+        assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
+        assert.deepStrictEqual(released, [true])
+        assert.strictEqual(wire.exchanges(), 2)
       })
     )
 
