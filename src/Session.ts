@@ -436,8 +436,15 @@ export const make = (
         yield* supersede(old.flight)
         // The second try is for a store that turned out to keep a newer generation than this session knew of.
         const keep = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.zipRight(saveNow, saveAgain)))
-        const revoke = old.held === undefined ? Effect.void : courier.revoke(old.held.tokens)
-        const rest = yield* own(Effect.zipRight(keep, revoke))
+        const rest = yield* own(
+          Effect.flatMap(courier.load, (found) => {
+            const revoke = Option.match(Resting.newest(old, found), {
+              onNone: () => Effect.void,
+              onSome: courier.revoke
+            })
+            return Effect.zipRight(keep, revoke)
+          })
+        )
         yield* restore(Fiber.await(rest))
       })
     )

@@ -171,7 +171,7 @@ describe("the house", () => {
   it("a file of more than 250 lines has two nouns in it", () => {
     const allowed: Record<string, number> = {
       // The only place with concurrency: to spread it over files would hide it.
-      "Session.ts": 515
+      "Session.ts": 525
     }
     none(
       library.flatMap((path) => {

@@ -213,6 +213,35 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
+  it.scoped(
+    "law 30: a log out revokes what the store keeps, what another process obtained, and what there is to start from",
+    () =>
+      manually(function* () {
+        const stored = yield* TokenStore.makeMemory
+        yield* Records.save(stored, "key", { tokens: Option.some(set("stored")) })
+        const seed = set("seed")
+        for (const [store, options, revoked] of [
+          [stored, {}, ["test-stored"]],
+          // Signed out already: the seed was never in force.
+          [stored, { seed }, []],
+          [yield* TokenStore.makeMemory, { seed }, ["test-seed"]]
+        ] as const) {
+          const p = provider()
+          const s = yield* session(p, { store, key: "key", ...options })
+          yield* s.logout
+          assert.deepStrictEqual(p.revoked, revoked)
+        }
+        const p = provider()
+        const store = yield* TokenStore.makeMemory
+        const s = yield* session(p, { store, key: "key" })
+        yield* s.accessToken
+        yield* Records.save(store, "key", { generation: 2, tokens: Option.some(set("theirs")) })
+        yield* s.logout
+        assert.deepStrictEqual(p.revoked, ["test-theirs"])
+        assert.isTrue(Option.isNone((yield* Records.kept(store, "key")).tokens))
+      })
+  )
+
   it.scoped("law 20: a log in elsewhere is found before one's own refresh token is spent", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })

@@ -1,7 +1,9 @@
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Moment from "../Moment.js"
 import type { State } from "../SessionState.js"
+import type * as Token from "../Token.js"
 import * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
 import type { Saved } from "./order.js"
@@ -51,3 +53,17 @@ const signedOut = (generation: number): Record => ({
   refreshAge: Duration.zero,
   refresh: { _tag: "Usable" }
 })
+
+/** What a log out revokes: the tokens in hand, those that another process obtained since, or those to start from. */
+export const newest = (
+  state: State,
+  found: Either.Either<Option.Option<Record>, unknown>
+): Option.Option<Token.TokenSet> => {
+  const mine = Option.map(Option.fromNullable(state.held ?? state.seed), ({ tokens }) => tokens)
+  return Option.match(Option.flatten(Either.getRight(found)), {
+    onNone: () => mine,
+    onSome: (record) => (TokenStore.isNewer(record, state.held ?? unread) ? record.tokens : mine)
+  })
+}
+
+const unread: TokenStore.Version = { generation: -1, revision: 0 }
