@@ -1,0 +1,358 @@
+import { readFileSync } from "node:fs"
+import { inspect } from "node:util"
+import { Migrator, SqlClient, Statement } from "@effect/sql"
+import { assert, type Vitest } from "@effect/vitest"
+import { Cause, Clock, Duration, Effect, Either, Layer, Logger, LogLevel, Option, Redacted, Tracer } from "effect"
+import { StoreFailure } from "../../src/AuthError.js"
+import * as Encrypted from "../../src/stores/Encrypted.js"
+import * as Sql from "../../src/stores/Sql.js"
+import * as TokenStore from "../../src/TokenStore.js"
+import { laws } from "../../src/testing/StoreLaws.js"
+import { Secrets, shown } from "../support/secrets.js"
+
+export const secret = "test-token-that-nobody-may-see"
+
+export const entry = (generation: number, contents = secret, revision = 0): TokenStore.Entry => ({
+  generation,
+  revision,
+  contents: Redacted.make(contents)
+})
+
+export const contentsOf = (kept: Option.Option<TokenStore.Kept>) =>
+  Option.match(kept, { onNone: () => undefined, onSome: ({ contents }) => Redacted.value(contents) })
+
+/** The name of a table that is not there yet. */
+export const unused = Effect.sync(() => `t_${globalThis.crypto.randomUUID().replaceAll("-", "")}`)
+
+/** A store with a table of its own, and the client it goes by. */
+export const fresh = Effect.gen(function* () {
+  const table = yield* unused
+  yield* Sql.migration({ table })
+  const sql = yield* SqlClient.SqlClient
+  return { table, sql, store: yield* Sql.make({ table }) }
+})
+
+const columns = (sql: SqlClient.SqlClient, table: string) =>
+  sql`SELECT column_name, data_type, is_nullable, collation_name FROM information_schema.columns
+    WHERE table_name = ${table} ORDER BY ordinal_position`
+
+const indexes = (sql: SqlClient.SqlClient, table: string) =>
+  Effect.map(sql<{ indexdef: string }>`SELECT indexdef FROM pg_indexes WHERE tablename = ${table}`, (rows) =>
+    rows.map(({ indexdef }) => indexdef.replaceAll(table, "T"))
+  )
+
+/** The clock of a machine that is wrong by so much. */
+const wrongBy = (millis: number) => {
+  const clock = Clock.make()
+  const wrong: Clock.Clock = Object.assign(Object.create(clock), {
+    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + millis,
+    currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis)
+  })
+  return Effect.withClock(wrong)
+}
+
+/** Everything that is traced and logged meanwhile, also what a statement told a transformer. */
+const watched = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    const seen: Array<unknown> = []
+    const spans: Array<string> = []
+    const tracer = Tracer.make({
+      span: (name, parent, context, links, startTime, kind) => {
+        const attributes = new Map<string, unknown>()
+        spans.push(name)
+        return {
+          _tag: "Span" as const,
+          ...{ name, parent, context, links, kind, attributes, sampled: true },
+          spanId: `${spans.length}`,
+          traceId: "trace",
+          status: { _tag: "Started" as const, startTime },
+          attribute: (key, value) => void attributes.set(key, value),
+          event: (...event) => void seen.push(event),
+          addLinks: () => {},
+          end: (_, exit) => void seen.push(attributes, exit)
+        }
+      },
+      context: (f) => f()
+    })
+    const logger = Logger.make(
+      ({ annotations, cause, message }) => void seen.push(message, Cause.pretty(cause), annotations)
+    )
+    return effect.pipe(
+      Effect.withSpan("of the application"),
+      Statement.withTransformer((statement) => {
+        seen.push(statement.compile())
+        return Effect.succeed(statement)
+      }),
+      Effect.withTracer(tracer),
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+      Logger.withMinimumLogLevel(LogLevel.All),
+      Effect.map((value) => ({ value, seen, spans }))
+    )
+  })
+
+const holdsSecret = (...values: ReadonlyArray<unknown>) => {
+  const secrets = new Secrets()
+  secrets.add(secret)
+  return values.flatMap(shown).some((text) => secrets.findIn(text) !== undefined)
+}
+
+/** What every Postgres must bear out. */
+export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) => {
+  for (const { check, name } of laws()) {
+    it.effect(`law 19, law 20: ${name}`, () => Effect.provide(check, Sql.layer({ migrate: true })), {
+      concurrent: true
+    })
+  }
+
+  it.effect("the table is made by the migration what the documentation says, once, also by a Migrator", () =>
+    Effect.gen(function* () {
+      const [table, byHand, migrated, journal] = yield* Effect.all([unused, unused, unused, unused])
+      const sql = yield* SqlClient.SqlClient
+      const source = readFileSync(new URL("../../src/stores/Sql.ts", import.meta.url), "utf8")
+      const ddl = (/```sql\n([\s\S]*?)```/.exec(source)?.[1] ?? "").replaceAll(/^ \* /gm, "")
+      assert.include(ddl, "effect_auth_tokens")
+      yield* sql.unsafe(ddl.replace("effect_auth_tokens", byHand))
+      yield* Sql.migration({ table })
+      const migrator = Migrator.make({})({
+        table: journal,
+        loader: Migrator.fromRecord({ "0001_effect_auth": Sql.migration({ table: migrated }) })
+      })
+      assert.lengthOf(yield* migrator, 1)
+      assert.lengthOf(yield* migrator, 0)
+      const expected = yield* columns(sql, table)
+      assert.lengthOf(expected, 7)
+      for (const name of [byHand, migrated]) {
+        assert.deepStrictEqual(yield* columns(sql, name), expected)
+        assert.deepStrictEqual(yield* indexes(sql, name), yield* indexes(sql, table))
+      }
+      const store = yield* Sql.make({ table: byHand })
+      assert.isTrue(yield* store.save("alice", entry(1)))
+      yield* Sql.migration({ table: byHand })
+      assert.strictEqual(contentsOf(yield* store.load("alice")), secret)
+    })
+  )
+
+  it.effect("the table may have any name, in a schema of its own; the default is effect_auth_tokens", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const schema = yield* unused
+      yield* sql`CREATE SCHEMA ${sql(schema)}`
+      for (const table of [`${schema}.Tokens$1`, `${schema}.select`]) {
+        const store = yield* Effect.provide(TokenStore.TokenStore, Sql.layer({ table, migrate: true }))
+        assert.isTrue(yield* store.save("alice", entry(1)))
+        const rows = yield* sql`SELECT generation::int AS generation FROM ${sql(table)}`
+        assert.deepStrictEqual(rows, [{ generation: 1 }])
+      }
+      yield* Sql.migration()
+      yield* (yield* Sql.make()).save("of the default", entry(1))
+      assert.lengthOf(yield* sql`SELECT 1 FROM effect_auth_tokens WHERE key = 'of the default'`, 1)
+    })
+  )
+
+  it.effect("a store without its table fails and says what to do; the layer makes none by itself", () =>
+    Effect.gen(function* () {
+      const table = yield* unused
+      const store = yield* Effect.provide(TokenStore.TokenStore, Sql.layer({ table }))
+      const calls: ReadonlyArray<readonly ["load" | "save" | "lock", Effect.Effect<unknown, StoreFailure>]> = [
+        ["load", store.load("alice")],
+        ["save", store.save("alice", entry(1))],
+        ["lock", store.lease("alice", "a", Duration.seconds(10))],
+        ["lock", store.release("alice", "a")]
+      ]
+      for (const [operation, call] of calls) {
+        assert.deepStrictEqual(
+          yield* Effect.either(call),
+          Either.left(
+            new StoreFailure({ operation, problem: `the table ${table} is missing; run Sql.migration (42P01)` })
+          )
+        )
+      }
+      yield* Sql.migration({ table })
+      for (const [, call] of calls) yield* call
+    })
+  )
+
+  it.effect("a row that was only leased is empty; a save leaves the lease, and a release the entry", () =>
+    Effect.gen(function* () {
+      const { store } = yield* fresh
+      const lease = (owner: string) => store.lease("alice", owner, Duration.minutes(1))
+      assert.isTrue(yield* lease("a"))
+      assert.isTrue(Option.isNone(yield* store.load("alice")))
+      assert.isTrue(yield* store.save("alice", entry(0)))
+      assert.isFalse(yield* lease("b"))
+      yield* store.release("alice", "a")
+      assert.strictEqual(contentsOf(yield* store.load("alice")), secret)
+      assert.isTrue(yield* lease("b"))
+      assert.strictEqual(contentsOf(yield* store.load("alice")), secret)
+    })
+  )
+
+  it.effect("any text is a key of its own, and a plain one can be read in the row", () =>
+    Effect.gen(function* () {
+      const { sql, store, table } = yield* fresh
+      const keys = [
+        "tele tracker/älice",
+        "",
+        "\u0000",
+        "\\u0000",
+        "\ud800",
+        "\ud801",
+        "\ufffd",
+        "k".repeat(500),
+        "k".repeat(501),
+        // Nothing that the index could make shorter.
+        ...[0, 1].map((first) =>
+          Array.from({ length: 20_000 }, (_, index) =>
+            String.fromCharCode(0x4e00 + ((first + index * 7919) % 20_000))
+          ).join("")
+        )
+      ]
+      for (const [index, key] of keys.entries()) assert.isTrue(yield* store.save(key, entry(index)), key.slice(0, 20))
+      for (const [index, key] of keys.entries()) {
+        const kept = yield* store.load(key)
+        assert.isTrue(
+          Option.exists(kept, ({ generation }) => generation === index),
+          key.slice(0, 20)
+        )
+      }
+      assert.lengthOf(yield* sql`SELECT 1 FROM ${sql(table)} WHERE key = 'tele tracker/älice'`, 1)
+      // The key of a digest is not the name of its row.
+      const [long] = yield* sql<{ key: string }>`SELECT key FROM ${sql(table)} WHERE key LIKE '_sha256:%' LIMIT 1`
+      assert.isTrue(Option.isNone(yield* store.load(long?.key ?? "")))
+    })
+  )
+
+  it.effect("law 20: ages and leases go by the clock of the database, whatever the clocks of the processes say", () =>
+    Effect.gen(function* () {
+      const { store } = yield* fresh
+      const hour = 3_600_000
+      assert.isTrue(yield* wrongBy(hour)(store.save("alice", entry(1))))
+      for (const wrong of [-hour, hour]) {
+        const { age } = Option.getOrThrow(yield* wrongBy(wrong)(store.load("alice")))
+        assert.isBelow(Duration.toMillis(age), hour / 2)
+      }
+      assert.isTrue(yield* wrongBy(-hour)(store.lease("alice", "a", Duration.minutes(10))))
+      assert.isFalse(yield* wrongBy(hour)(store.lease("alice", "b", Duration.minutes(10))))
+    })
+  )
+
+  it.effect(
+    "an entry from the future is as if just saved; what a row says otherwise is damaged, and stays as it is",
+    () =>
+      Effect.gen(function* () {
+        const { sql, store, table } = yield* fresh
+        yield* store.save("alice", entry(3))
+        const set = (assignment: string) => sql.unsafe(`UPDATE ${table} SET ${assignment}`)
+        const row = sql.unsafe(`SELECT *, xmin::text AS written FROM ${table}`)
+        yield* set("saved_at = now() + interval '1 hour'")
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.load("alice")).age, Duration.zero)
+        yield* set("contents = '<html>'")
+        assert.strictEqual(contentsOf(yield* store.load("alice")), "<html>")
+        yield* set(`contents = '${secret}'`)
+        const damages = ["saved_at = NULL", "revision = NULL", "generation = 9007199254740993", "contents = NULL"]
+        for (const damage of damages) {
+          yield* set(damage)
+          const before = yield* row
+          const failure = yield* Effect.flip(store.load("alice"))
+          assert.strictEqual(
+            failure.message,
+            `the token store cannot load: a row of the table ${table} is damaged (nothing was changed; remove it by hand to start anew)`
+          )
+          assert.isFalse(holdsSecret(failure))
+          assert.isFalse(yield* store.save("alice", entry(2)))
+          assert.deepStrictEqual(yield* row, before)
+          yield* set(`saved_at = now(), revision = 0, generation = 3, contents = '${secret}'`)
+        }
+      })
+  )
+
+  it.effect("a table of another make fails by its code, and what it holds is neither told nor changed", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      for (const [ddl, code] of [
+        [
+          "key TEXT PRIMARY KEY, generation TEXT, revision TEXT, contents TEXT, saved_at TIMESTAMPTZ, lease_owner TEXT, lease_until TIMESTAMPTZ",
+          "22P02"
+        ],
+        ["key TEXT PRIMARY KEY, contents TEXT, generation TEXT", "42703"]
+      ] as const) {
+        const table = yield* unused
+        yield* sql.unsafe(`CREATE TABLE ${table} (${ddl})`)
+        yield* sql.unsafe(`INSERT INTO ${table} (key, generation, contents) VALUES ('alice', '${secret}', '${secret}')`)
+        const store = yield* Sql.make({ table })
+        const failure = yield* Effect.flip(store.load("alice"))
+        assert.strictEqual(failure.problem, `the table ${table} is not as Sql.migration makes it (${code})`)
+        assert.isFalse(holdsSecret(failure))
+        assert.lengthOf(yield* sql.unsafe(`SELECT * FROM ${table} WHERE contents = '${secret}'`), 1)
+      }
+    })
+  )
+
+  it.effect("law 18: a rolled-back transaction of the application takes nothing back that was saved in it", () =>
+    Effect.gen(function* () {
+      const { sql, store, table } = yield* fresh
+      // With one connection, a save that is alone waits until the transaction ends.
+      const inside = Effect.gen(function* () {
+        yield* sql.unsafe(`INSERT INTO ${table} (key) VALUES ('of the application')`)
+        const saving = yield* Effect.forkDaemon(store.save("alice", entry(1)))
+        yield* Effect.yieldNow()
+        // What was sent over the connection of the transaction is done by now.
+        for (let i = 0; i < 5; i++) yield* sql`SELECT pg_sleep(0.02)`
+        return yield* Effect.fail(saving)
+      })
+      const saving = yield* Effect.flip(sql.withTransaction(inside))
+      assert.isTrue(Effect.isEffect(saving) && (yield* saving))
+      assert.strictEqual(contentsOf(yield* store.load("alice")), secret)
+      assert.isTrue(Option.isNone(yield* store.load("of the application")))
+      assert.lengthOf(yield* sql.unsafe(`SELECT 1 FROM ${table}`), 1)
+    })
+  )
+
+  it.effect(
+    "law 27: neither spans nor logs, transformers or failures hold what is kept, also where the database quotes the row",
+    () =>
+      Effect.gen(function* () {
+        const { sql, store, table } = yield* fresh
+        const all = Effect.gen(function* () {
+          yield* store.save("alice", entry(1))
+          const kept = yield* store.load("alice")
+          yield* store.lease("alice", "a", Duration.seconds(1))
+          yield* store.release("alice", "a")
+          yield* sql.unsafe(`ALTER TABLE ${table} ADD CONSTRAINT strict CHECK (generation < 2)`)
+          const refused = yield* Effect.flip(store.save("alice", entry(2)))
+          assert.strictEqual(refused.problem, "the database refused the statement (23514)")
+          yield* Effect.logError("it failed", Cause.fail(refused))
+          return { kept, refused }
+        })
+        const { seen, spans, value } = yield* watched(all)
+        assert.isFalse(holdsSecret(value.refused, seen, inspect(value.kept)))
+        // The application's own statement, and none of the store's.
+        assert.deepStrictEqual(spans, ["of the application", "sql.execute"])
+        // The same error, seen by whoever looks at it, holds the row: the test would see it.
+        const plain = yield* watched(
+          Effect.either(sql`UPDATE ${sql(table)} SET generation = 2, contents = ${secret} WHERE key = 'alice'`)
+        )
+        assert.isTrue(holdsSecret(plain.seen))
+      })
+  )
+
+  it.effect("law 28: with encryption over it, neither the row nor its key holds a secret", () =>
+    Effect.gen(function* () {
+      const { sql, store, table } = yield* fresh
+      const encrypted = yield* Effect.provide(
+        TokenStore.TokenStore,
+        Encrypted.layer({ key: Redacted.make(Buffer.alloc(32, 7).toString("base64")) }).pipe(
+          Layer.provide(Layer.succeed(TokenStore.TokenStore, store))
+        )
+      )
+      assert.isTrue(yield* encrypted.save("alice", entry(1)))
+      assert.isTrue(yield* encrypted.lease("alice", "a", Duration.minutes(1)))
+      assert.strictEqual(contentsOf(yield* encrypted.load("alice")), secret)
+      const row = sql.unsafe(`SELECT * FROM ${table}`)
+      assert.lengthOf(yield* row, 1)
+      assert.isFalse(holdsSecret(yield* row))
+      yield* store.save("alice", entry(2))
+      assert.isTrue(holdsSecret(yield* row))
+    })
+  )
+}
