@@ -9,7 +9,7 @@
  * Encrypted.layerConfig().pipe(Layer.provide(File.layer({ directory: "/var/lib/app/tokens" })))
  * ```
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -29,7 +29,7 @@ import * as TokenStore from "../TokenStore.js"
  * store; each entry is written under the new key the next time it is saved. Whoever has only the old key cannot read it
  * then, so where processes are replaced one after the other, give all of them the new key in `keysOld` beforehand.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Options {
@@ -160,7 +160,7 @@ const decrypt = Effect.fnUntraced(function* (keys: ReadonlyArray<Key>, place: st
  * What cannot be decrypted (an unknown key, a changed entry, one that was never encrypted) is a `StoreFailure` that says
  * which, and stays as it is.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const make = Effect.fnUntraced(function* (
@@ -191,7 +191,7 @@ export const make = Effect.fnUntraced(function* (
 /**
  * Encrypts what the store of the context keeps.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misconfigured, TokenStore.TokenStore> =>
@@ -209,7 +209,7 @@ const secrets = (text: Redacted.Redacted<string>) =>
  * commas between them. Fails with `Misconfigured`, which names the variable and never tells its value. Each call makes a
  * layer of its own: a constant one would be built once, and give two stores one inner store.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (): Layer.Layer<TokenStore.TokenStore, Misconfigured, TokenStore.TokenStore> =>

@@ -5,7 +5,7 @@
  * refused. Nothing depends on process ids or on the clocks of processes. The folder must be on a disk of this machine:
  * file systems over a network do not promise that a rename happens once.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { PlatformError } from "@effect/platform/Error"
 import { FileSystem } from "@effect/platform/FileSystem"
@@ -25,7 +25,7 @@ import * as TokenStore from "../TokenStore.js"
 /**
  * Where the tokens rest.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Options {
@@ -46,7 +46,7 @@ const looks = 100
  * of mode 0600; wrap the store in encryption if the disk is not to be trusted. Every failure of the disk is a
  * `StoreFailure`, after which all is as it was.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const make = Effect.fnUntraced(function* (
@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (
 /**
  * The token store in a folder.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misconfigured, FileSystem | Path> =>
@@ -215,7 +215,7 @@ export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misc
  * The token store in the folder that `EFFECT_AUTH_DIRECTORY` names. Each call makes a layer of its own, as a constant one
  * would be built once for two `ConfigProvider`s.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (): Layer.Layer<TokenStore.TokenStore, Misconfigured, FileSystem | Path> =>

@@ -5,7 +5,7 @@
  * exclusive section is lent in memory. For files there is `stores/File`: `KeyValueStore.layerFileSystem` writes in place,
  * so that a process killed while it writes leaves half an entry behind, in a file that others may be able to read.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
@@ -21,7 +21,7 @@ import * as Moment from "../Moment.js"
 import * as TokenStore from "../TokenStore.js"
 
 /**
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Options {
@@ -55,7 +55,7 @@ const told = (error: PlatformError) => {
  * The age of an entry is what the wall clock says since it was written, or more if this process wrote it and knows
  * better. An entry that cannot be read is a `StoreFailure` for whoever loads it and for whoever would replace it.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const make = ({
@@ -126,7 +126,7 @@ export const make = ({
 /**
  * Keeps tokens in the `KeyValueStore` of the context.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layer = (options?: Options): Layer.Layer<TokenStore.TokenStore, never, KeyValueStore.KeyValueStore> =>

@@ -12,7 +12,7 @@
  * not this application alone. A call that reached a server which then stood still may be carried out later: the versions
  * make a late save harmless, and a late lease ends after its duration. Needs Redis 6 or newer, or Valkey.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -32,7 +32,7 @@ import { type Service, TokenStore } from "../TokenStore.js"
  * What is needed of a client: that of `createClient`, `createClientPool`, `createCluster` or `createSentinel` of the
  * package `redis`, connected.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Client {
@@ -45,7 +45,7 @@ export interface Client {
 }
 
 /**
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Options {
@@ -56,7 +56,7 @@ export interface Options {
 /**
  * Where the server is.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Address extends Options {
@@ -69,7 +69,7 @@ export interface Address extends Options {
  * it. A command that has no answer within 1.5 seconds fails, and is taken back if it was not sent. Fails with
  * `Misconfigured` when the prefix is empty.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const make = (client: Client, options: Options = {}): Effect.Effect<Service, Misconfigured> =>
@@ -81,7 +81,7 @@ export const make = (client: Client, options: Options = {}): Effect.Effect<Servi
  * The layer does not wait for the server: the first call waits for the connection, up to 1.5 seconds. A lost connection
  * is made anew by itself, and until then each call fails at once. Fails with `Misconfigured` when an option is wrong.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layer = ({ url, ...options }: Address): Layer.Layer<TokenStore, Misconfigured> =>
@@ -90,7 +90,7 @@ export const layer = ({ url, ...options }: Address): Layer.Layer<TokenStore, Mis
 /**
  * The same, from the variable `EFFECT_AUTH_REDIS_URL`. Fails with `Misconfigured`, which names it.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (options: Options = {}): Layer.Layer<TokenStore, Misconfigured> =>

@@ -24,7 +24,7 @@
  * A statement never joins a transaction of the caller, whose rollback would lose a refresh token that was rotated. So the
  * pool needs a connection to spare while a transaction waits for a token.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -43,7 +43,7 @@ import * as Token from "../Token.js"
 import { type Service, TokenStore } from "../TokenStore.js"
 
 /**
- * @since 0.2.0
+ * @since 0.1.0
  * @category models
  */
 export interface Options {
@@ -56,7 +56,7 @@ export interface Options {
  *
  * Fails with `Misconfigured` when the table is no name, or the client is of another database than Postgres.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, SqlClient.SqlClient> =
@@ -139,7 +139,7 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, 
  * Sql.layer({ migrate: true }).pipe(Layer.provide(PgClient.layerConfig({ url: Config.redacted("DATABASE_URL") })))
  * ```
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category layers
  */
 export const layer = (
@@ -155,7 +155,7 @@ export const layer = (
  * PgMigrator.layer({ loader: PgMigrator.fromRecord({ "0001_effect_auth": Sql.migration() }) })
  * ```
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category constructors
  */
 export const migration = (options?: Options): Effect.Effect<void, Misconfigured | SqlError, SqlClient.SqlClient> =>

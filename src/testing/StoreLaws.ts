@@ -11,7 +11,7 @@
  * Each check uses keys of its own, so that the suite can run against a server that others use, several times at once.
  * A check fails only for what it measured by its own clock: a slow machine makes it later, not wrong.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,7 +26,7 @@ import { isNewer, TokenStore } from "../TokenStore.js"
 /**
  * A store does not do what the port promises.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category testing
  */
 export class LawBroken extends Schema.TaggedError<LawBroken>("effect-auth/testing/LawBroken")("LawBroken", {
@@ -42,7 +42,7 @@ export class LawBroken extends Schema.TaggedError<LawBroken>("effect-auth/testin
 /**
  * One thing that a store must do, and the check of it over the store of the context.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category testing
  */
 export interface Law {
@@ -51,7 +51,7 @@ export interface Law {
 }
 
 /**
- * @since 0.2.0
+ * @since 0.1.0
  * @category testing
  */
 export interface Options {
@@ -498,7 +498,7 @@ const exclusive: ReadonlyArray<Law> = [
  * A lease whose holder is gone may be judged by whoever waits for it, from their first look on, so it is granted later
  * than after its duration; to twice its duration is lawful.
  *
- * @since 0.2.0
+ * @since 0.1.0
  * @category testing
  */
 export const laws = (options: Options = {}): ReadonlyArray<Law> => [
