@@ -308,6 +308,7 @@ describe("law 20: only the exchange is exclusive", () => {
         refresh: { _tag: "Dead", failure: failure.refused }
       })
       assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "InvalidRefreshToken")
+      assert.strictEqual((yield* s.status).token, "expired")
       assert.deepStrictEqual(p.presented, [])
     })
   )
@@ -538,6 +539,32 @@ describe("law 21: the intent", () => {
       assert.strictEqual(value(yield* s.refresh), "test-access-2")
       assert.deepStrictEqual(p.presented, ["test-refresh-1"])
       assert.strictEqual(p.count().login, 1)
+    })
+  )
+
+  it.scoped("law 21: what is still to be saved does not get in the way of the intent", () =>
+    manually(function* (clock) {
+      const p = provider({ rotation: "single-use" })
+      const store = yield* watchedStore
+      const s = yield* session(p, { store: store.service, key: "key" })
+      store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" }))
+      yield* s.accessToken
+      store.state.save = undefined
+      const inner = store.inner.save
+      let first = true
+      // The intent takes its time, and whatever is saved meanwhile does not.
+      Object.assign(store.inner, {
+        save: (key: string, entry: TokenStore.Entry) => {
+          const slow = first
+          first = false
+          return slow ? Effect.delay(inner(key, entry), "1 second") : inner(key, entry)
+        }
+      })
+      const refresh = yield* Effect.fork(s.refresh)
+      yield* clock.advance("5 seconds")
+      assert.strictEqual(value(yield* Fiber.join(refresh)), "test-access-2")
+      assert.deepStrictEqual([p.presented, p.count().login], [["test-refresh-1"], 1])
+      assert.isTrue((yield* s.status).saved)
     })
   )
 
