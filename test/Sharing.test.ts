@@ -239,6 +239,23 @@ describe("law 20: only the exchange is exclusive", () => {
       })
   )
 
+  it.scoped("law 19: a set that lost the race for its number gives way to the one that won it", () =>
+    manually(function* (clock) {
+      const p = provider({ rotation: "single-use" })
+      const store = yield* watchedStore
+      const s = yield* session(p, { store: store.service, key: "key" })
+      store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" }))
+      assert.strictEqual(value(yield* s.accessToken), "test-access-1")
+      yield* Records.save(store.inner, "key", { tokens: Option.some(set("theirs", "1 hour")) })
+      store.state.save = undefined
+      yield* clock.advance("1 minute")
+      assert.isTrue((yield* s.status).saved)
+      yield* clock.advance("4 minutes")
+      assert.strictEqual(value(yield* s.accessToken), "test-theirs")
+      assert.deepStrictEqual([p.presented, p.count().total], [[], 1])
+    })
+  )
+
   it.scoped("law 20: a log in elsewhere is found before one's own refresh token is spent", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
