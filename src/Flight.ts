@@ -157,9 +157,11 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMo
   // When a token arrived that this process saw arrive, it knows best.
   const held = known ? { ...theirs, issued: mine.issued, arrived: mine.arrived } : theirs
   const onwards: Flight = { ...flight, pending: undefined, because: undefined }
+  // What somebody else obtained has cost no exchange (law 11).
+  const hasty = flight.counted === true ? state.hasty.slice(0, -1) : state.hasty
   const next: State = { ...state, generation, held, saved: true, seed: undefined, flight: onwards }
   return serves(rules, held, now) && !known
-    ? land({ ...next, block: undefined }, seenBy(held))
+    ? land({ ...next, hasty, block: undefined }, seenBy(held))
     : choose(rules, next, onwards, now)
 }
 

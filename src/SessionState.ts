@@ -54,6 +54,8 @@ export interface Flight {
   /** Whether this session has the exclusive section (law 20), or why the store could not lend it. */
   readonly guard?: "held" | AuthError.StoreFailure | undefined
   readonly amending?: Amending | undefined
+  /** Whether it is counted among the hasty ones. */
+  readonly counted?: boolean | undefined
 }
 
 /** Why the record of a generation was written again last: the intent of law 21, or what became of it. */
@@ -180,8 +182,9 @@ export const whileCooling = ({ block }: State, deadline: bigint, now: Now): Answ
 }
 
 const takeOff = (rules: Rules, state: State, counts: boolean, now: Now, landing: Landing): readonly [Flight, State] => {
-  const flight: Flight = { landing, task: "renew" }
-  const hasty = counts && ripensLater(rules, state, now) ? [...recent(state, now), now.nanos] : state.hasty
+  const counted = counts && ripensLater(rules, state, now)
+  const flight: Flight = { landing, task: "renew", counted }
+  const hasty = counted ? [...recent(state, now), now.nanos] : state.hasty
   return [flight, { ...state, flight, hasty }]
 }
 

@@ -256,6 +256,39 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
+  it.scoped("laws 11 and 20: what another process obtained costs this one none of its exchanges", () =>
+    manually(function* (clock) {
+      const p = provider({ lifetime: "1 hour" })
+      const store = yield* TokenStore.makeMemory
+      const [one, other] = [yield* session(p, { store, key: "key" }), yield* session(p, { store, key: "key" })]
+      yield* other.accessToken
+      // More often than a minute allows exchanges, somebody signs in anew, and the API forgets the old token.
+      for (let i = 0; i < 10; i++) {
+        const old = yield* other.accessToken
+        const token = value(yield* one.login)
+        assert.strictEqual(value(yield* other.reject(old)), token)
+        yield* clock.advance("1 second")
+      }
+      assert.deepStrictEqual(p.count(), { login: 11, refresh: 0, total: 11, most: 1 })
+    })
+  )
+
+  it.scoped("law 20: a set is as old as it was when the store was asked, and the answer took its time", () =>
+    manually(function* (clock) {
+      const inner = yield* TokenStore.makeMemory
+      yield* Records.save(inner, "key", { tokens: Option.some(set("old", "10 seconds")), age: Duration.seconds(8.5) })
+      const p = provider()
+      const store: TokenStore.Service = {
+        ...inner,
+        load: (key) => Effect.tap(inner.load(key), () => Effect.sleep("1900 millis"))
+      }
+      const s = yield* session(p, { store, key: "key" })
+      const reader = yield* Effect.fork(s.accessToken)
+      yield* clock.advance("30 seconds")
+      assert.strictEqual(value(yield* Fiber.join(reader)), "test-access-1")
+    })
+  )
+
   it.scoped("law 20: a log in elsewhere is found before one's own refresh token is spent", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })

@@ -80,12 +80,13 @@ export const make = (options: {
       new StoreFailure({ operation, problem: "a defect in the store" })
     )
 
-  const load = Effect.map(
-    asked("load", () => store.load(key)),
+  // For how long it was kept was told some time between asking and now: at the latest, this long ago.
+  const load = Effect.map(Effect.timed(asked("load", () => store.load(key))), ([took, kept]) =>
     Either.flatMap(
+      kept,
       Option.match({
         onNone: () => Either.right(Option.none()),
-        onSome: (kept) => Either.map(Record.decode(key, kept), Option.some)
+        onSome: (found) => Either.map(Record.decode(key, { ...found, age: Duration.sum(found.age, took) }), Option.some)
       })
     )
   )
