@@ -1,28 +1,39 @@
 /**
- * A store in a table of Postgres, over the `SqlClient` of `@effect/sql`: sessions that last, shared by processes on any
- * number of machines. An entry and the lease of its exclusive section are one row; each operation is one statement that
- * commits by itself, by the clock of the database.
+ * A store in a table of Postgres, MySQL or MariaDB, over the `SqlClient` of `@effect/sql`: sessions that last,
+ * shared by processes, on any number of machines where the database is. An entry and the lease of its exclusive section
+ * are one row; each step is one statement that commits by itself, by the clock of the database.
  *
- * The table is made by {@link migration}, or by hand:
+ * The table is made by {@link migration}, or by hand. In Postgres (tested with `PgClient`):
  *
  * ```sql
  * CREATE TABLE IF NOT EXISTS "effect_auth_tokens" (
  *   key TEXT COLLATE "C" PRIMARY KEY,
- *   generation BIGINT,
- *   revision BIGINT,
- *   contents TEXT,
- *   saved_at TIMESTAMPTZ,
- *   lease_owner TEXT,
- *   lease_until TIMESTAMPTZ
+ *   generation BIGINT, revision BIGINT, contents TEXT, saved_at TIMESTAMPTZ,
+ *   lease_owner TEXT, lease_until TIMESTAMPTZ
  * )
  * ```
  *
- * What was acknowledged survives a crash of the database (unless its `synchronous_commit` is off), but not the loss of
- * the machine before an asynchronous replica has it. `contents` can be read by whoever may read the table, its backups,
- * and the log of a server that logs parameters: wrap the store in encryption where that is not this application alone.
+ * In MariaDB, and by the same statements in MySQL 8 (tested with `MysqlClient` and MariaDB 10.11):
+ *
+ * ```sql
+ * CREATE TABLE IF NOT EXISTS `effect_auth_tokens` (
+ *   `key` VARBINARY(1500) NOT NULL PRIMARY KEY,
+ *   generation BIGINT, revision BIGINT, contents LONGTEXT CHARACTER SET utf8mb4, saved_at DATETIME(6),
+ *   lease_owner BLOB, lease_until DATETIME(6)
+ * ) ENGINE = InnoDB
+ * ```
+ *
+ * What was acknowledged survives a crash of the database (unless `synchronous_commit` of Postgres or
+ * `innodb_flush_log_at_trx_commit` of MySQL was turned down, or `autocommit` of MySQL off), but not the loss of the
+ * machine before an asynchronous replica has it. `contents` can be read by whoever may read the table, its backups, and
+ * the log of a server that logs parameters: wrap the store in encryption where that is not this application alone.
  *
  * A statement never joins a transaction of the caller, whose rollback would lose a refresh token that was rotated. So the
- * pool needs a connection to spare while a transaction waits for a token.
+ * pool needs a connection to spare while a transaction waits for a token. A pool of `PgClient` keeps a connection that
+ * fell silent until its `idleTimeout`, which should thus be no longer than calls may fail.
+ *
+ * SQLite is refused: after `SQLITE_BUSY`, its client for Node (`LibsqlClient`) answers that it wrote what it has not
+ * committed. For processes of one machine there is the store on a file.
  *
  * @since 0.1.0
  */
@@ -39,6 +50,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../AuthError.js"
+import * as sqlDialects from "../internal/sqlDialects.js"
 import * as Token from "../Token.js"
 import { type Service, TokenStore } from "../TokenStore.js"
 
@@ -54,31 +66,33 @@ export interface Options {
 /**
  * A store over the client of the context. It leaves the schema alone: without its table, each call fails and says so.
  *
- * Fails with `Misconfigured` when the table is no name, or the client is of another database than Postgres.
+ * Fails with `Misconfigured` when the table is no name, or the client is of a database that is none of these.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, SqlClient.SqlClient> =
   Effect.fnUntraced(function* (options) {
-    const { name, sql, table } = yield* open(options)
+    const { dialect, name, statements } = yield* open(options)
 
-    const run = (operation: StoreFailure["operation"], statement: Statement.Statement<unknown>) =>
-      alone(statement).pipe(
-        // Where transactions are serializable by default, who loses a race is told so, and has changed nothing.
-        Effect.retry({ while: (error) => codeOf(error) === "40001", times: 20 }),
-        Effect.mapError((error) => new StoreFailure({ operation, problem: problemOf(error, name) }))
+    const run = <A>(operation: StoreFailure["operation"], steps: Effect.Effect<A, SqlError>) =>
+      alone(steps).pipe(
+        Effect.retry({ while: isOf(dialect.again), times: 20 }),
+        Effect.mapError((error) => new StoreFailure({ operation, problem: problemOf(dialect, error, name) }))
+      )
+
+    /** Tells whether the statement changed the row of a key. */
+    const change = (operation: StoreFailure["operation"], id: string, statement: Statement.Statement<unknown>) =>
+      run(
+        operation,
+        statements.blank === undefined
+          ? Effect.map(statement, (rows) => rows.length > 0)
+          : Effect.map(Effect.zipRight(statements.blank(id), statement.raw), hasChanged)
       )
 
     return {
       load: Effect.fnUntraced(function* (key) {
-        const id = yield* idOf(key)
-        const rows = yield* run(
-          "load",
-          sql`SELECT generation::float8 AS generation, revision::float8 AS revision, contents,
-              (extract(epoch from clock_timestamp() - saved_at) * 1000)::float8 AS age
-            FROM ${table} WHERE key = ${id} AND generation IS NOT NULL`
-        )
+        const rows = yield* run("load", statements.load(yield* idOf(key)))
         // What could not be read is not told: it may be half a token.
         const problem = `a row of the table ${name} is damaged (nothing was changed; remove it by hand to start anew)`
         const [entry] = yield* Effect.mapError(
@@ -90,44 +104,15 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, 
       }),
       save: Effect.fnUntraced(function* (key, { contents, generation, revision }) {
         const id = yield* idOf(key)
-        // A row without a generation has only been leased so far.
-        const saved = yield* run(
-          "save",
-          sql`INSERT INTO ${table} AS kept (key, generation, revision, contents, saved_at)
-            VALUES (${id}, ${generation}, ${revision}, ${Redacted.value(contents)}, clock_timestamp())
-            ON CONFLICT (key) DO UPDATE SET generation = excluded.generation, revision = excluded.revision,
-              contents = excluded.contents, saved_at = clock_timestamp()
-            WHERE kept.generation IS NULL
-              OR (kept.generation, kept.revision) < (excluded.generation, excluded.revision)
-            RETURNING 1`
-        )
-        return saved.length > 0
+        return yield* change("save", id, statements.save(id, generation, revision, Redacted.value(contents)))
       }),
       lease: Effect.fnUntraced(function* (key, owner, duration) {
         const id = yield* idOf(key)
         const millis = Duration.toMillis(Duration.min(duration, Token.longestLifetime))
-        // The clock is read again in the update, which may have waited for the row.
-        const until = sql`clock_timestamp() + ${millis}::float8 * interval '1 millisecond'`
-        const leased = yield* run(
-          "lock",
-          sql`INSERT INTO ${table} AS kept (key, lease_owner, lease_until) VALUES (${id}, ${owner}, ${until})
-            ON CONFLICT (key) DO UPDATE SET lease_owner = excluded.lease_owner, lease_until = ${until}
-            WHERE kept.lease_owner IS NULL OR kept.lease_owner = excluded.lease_owner
-              OR kept.lease_until IS NULL OR kept.lease_until <= clock_timestamp()
-            RETURNING 1`
-        )
-        return leased.length > 0
+        return yield* change("lock", id, statements.lease(id, owner, millis))
       }),
       release: (key, owner) =>
-        Effect.flatMap(idOf(key), (id) =>
-          Effect.asVoid(
-            run(
-              "lock",
-              sql`UPDATE ${table} SET lease_owner = NULL, lease_until = NULL
-                WHERE key = ${id} AND lease_owner = ${owner}`
-            )
-          )
-        )
+        Effect.flatMap(idOf(key), (id) => Effect.asVoid(run("lock", statements.release(id, owner))))
     }
   })
 
@@ -149,7 +134,7 @@ export const layer = (
 
 /**
  * Makes the table where it is not there; several processes may do so at once. An entry for a `Migrator` of
- * `@effect/sql`, whose transaction it joins, or a step of its own.
+ * `@effect/sql`, whose transaction it joins (in MySQL it ends that), or a step of its own.
  *
  * ```ts
  * PgMigrator.layer({ loader: PgMigrator.fromRecord({ "0001_effect_auth": Sql.migration() }) })
@@ -159,27 +144,22 @@ export const layer = (
  * @category constructors
  */
 export const migration = (options?: Options): Effect.Effect<void, Misconfigured | SqlError, SqlClient.SqlClient> =>
-  Effect.flatMap(open(options), ({ sql, table }) =>
-    sql`CREATE TABLE IF NOT EXISTS ${table} (
-      key TEXT COLLATE "C" PRIMARY KEY,
-      generation BIGINT, revision BIGINT, contents TEXT, saved_at TIMESTAMPTZ,
-      lease_owner TEXT, lease_until TIMESTAMPTZ
-    )`.pipe(
-      // Of several that find no table at once, Postgres lets one make it and fails the others.
-      Effect.retry({ while: (error) => ["23505", "42P07", "42710"].includes(codeOf(error)), times: 5 }),
-      Effect.asVoid
-    )
+  Effect.flatMap(open(options), ({ dialect, statements }) =>
+    Effect.asVoid(Effect.retry(statements.create, { while: isOf(dialect.making), times: 5 }))
   )
 
 const open = Effect.fnUntraced(function* ({ table = "effect_auth_tokens" }: Options = {}) {
   // A name's case is kept, and names of the columns are not translated, whatever the client does for the application.
   const sql = (yield* SqlClient.SqlClient).withoutTransforms()
-  const foreign = (dialect: string) => (): Effect.Effect<void, Misconfigured> =>
-    new Misconfigured({ field: "SqlClient", problem: `must be a client of Postgres, and is one of ${dialect}` })
-  yield* sql.onDialect({
-    pg: () => Effect.void,
+  const foreign = (dialect: string) => (): Effect.Effect<sqlDialects.Dialect, Misconfigured> =>
+    new Misconfigured({
+      field: "SqlClient",
+      problem: `must be a client of Postgres, MySQL or MariaDB, and is one of ${dialect}`
+    })
+  const dialect = yield* sql.onDialect({
+    pg: () => Effect.succeed(sqlDialects.postgres),
     sqlite: foreign("sqlite"),
-    mysql: foreign("mysql"),
+    mysql: () => Effect.succeed(sqlDialects.mysql),
     mssql: foreign("mssql"),
     clickhouse: foreign("clickhouse")
   })
@@ -190,12 +170,16 @@ const open = Effect.fnUntraced(function* ({ table = "effect_auth_tokens" }: Opti
       problem: "must be a name of ASCII letters, digits, _ and $, at most 63 long, or schema.name"
     })
   }
-  return { sql, name: table, table: sql(table) }
+  return {
+    name: table,
+    dialect,
+    statements: dialect.statements((strings, ...values) => sql<object>(strings, ...values), sql(table))
+  }
 })
 
 /**
  * A statement by itself: in no transaction, seen by no transformer, and without a span. A span ends with the driver's
- * error, in which Postgres quotes rows and parameters (law 27).
+ * error, in which databases quote rows and parameters (law 27).
  */
 const alone = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   statement.pipe(
@@ -206,7 +190,7 @@ const alone = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
 
 /** What stands in the row for a key: something that can be read, of no more than an index takes, and its own for each key. */
 const idOf = (key: string): Effect.Effect<string> => {
-  // Postgres has no NUL, and UTF-8 no half of a character.
+  // Postgres and others have no NUL, and UTF-8 has no half of a character.
   const id = JSON.stringify(key).slice(1, -1)
   return id.length <= 500
     ? Effect.succeed(id)
@@ -217,33 +201,28 @@ const idOf = (key: string): Effect.Effect<string> => {
       )
 }
 
+/** Some drivers answer large numbers as text, others all. */
+const version = Schema.Union(Schema.Int, Schema.compose(Schema.NumberFromString, Schema.Int))
+
 const contents = Schema.Redacted(Schema.String)
 
 const readEntries = Schema.decodeUnknown(
-  Schema.Array(Schema.Struct({ generation: Schema.Int, revision: Schema.Int, contents, age: Schema.Finite }))
+  Schema.Array(Schema.Struct({ generation: version, revision: version, contents, age: Schema.Finite }))
 )
 
-/** The code of the database ([Postgres, appendix A](https://www.postgresql.org/docs/current/errcodes-appendix.html)) or of the network. */
-const codeOf = ({ cause }: SqlError): string =>
-  Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) && /^[A-Z0-9_]{1,40}$/.test(cause.code)
-    ? cause.code
-    : ""
+/** Whether a statement changed a row, by what a driver of MySQL answers. */
+const hasChanged = (answer: unknown): boolean =>
+  Predicate.hasProperty(answer, "affectedRows") && answer.affectedRows === 1
 
-/** What is wrong, by the code alone: the rest of an error may quote a row. */
-const problemOf = (error: SqlError, table: string): string => {
-  const code = codeOf(error)
-  if (!/^(?=.*\d)\w{5}$/.test(code)) return `the connection to the database failed${code === "" ? "" : ` (${code})`}`
-  const malformed = `the table ${table} is not as Sql.migration makes it`
-  const problems: Readonly<Record<string, string>> = {
-    "42P01": `the table ${table} is missing; run Sql.migration`,
-    "42501": `the user of the database may not use the table ${table}`,
-    "42": malformed,
-    "22P02": malformed,
-    "25006": "the database is read-only",
-    "57014": "the database gave up the statement",
-    "57": "the database is starting or shutting down",
-    "53": "the database is out of connections, memory or disk",
-    "28": "the database refuses the user"
-  }
-  return `${problems[code] ?? problems[code.slice(0, 2)] ?? "the database refused the statement"} (${code})`
+const isOf =
+  (codes: RegExp) =>
+  ({ cause }: SqlError): boolean =>
+    codes.test(sqlDialects.codeOf(cause))
+
+/** What is wrong, by the code alone. */
+const problemOf = (dialect: sqlDialects.Dialect, { cause }: SqlError, table: string): string => {
+  const code = sqlDialects.codeOf(cause)
+  const [, problem = "the connection to the database failed"] =
+    dialect.problems(table).find(([codes]) => codes.test(code)) ?? []
+  return code === "" ? problem : `${problem} (${code})`
 }

@@ -5,10 +5,9 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Deferred, Duration, Effect, Either, Fiber, Layer, Option, Redacted, Schedule } from "effect"
 import type { StoreFailure } from "../../src/AuthError.js"
 import * as Sql from "../../src/stores/Sql.js"
-import type * as TokenStore from "../../src/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"
 import { isPrivate, missing, type Postgres, postgres } from "../support/postgres.js"
-import { contentsOf, entry, fresh, sqlSuite, unused } from "./sqlSuite.js"
+import { entry, fresh, pg, sharingSuite, sqlSuite, unused } from "./sqlSuite.js"
 
 class Server extends Context.Tag("effect-auth/test/stores/SqlPostgres.test/Server")<
   Server,
@@ -84,60 +83,8 @@ else {
   layer(Layer.provideMerge(pool, server), { excludeTestServices: true, timeout: "60 seconds" })(
     "the store on a Postgres server",
     (it) => {
-      sqlSuite(it)
-
-      it.scoped("law 19: of two clients that save the same versions, one is told true for each", () =>
-        Effect.gen(function* () {
-          const { store, table } = yield* fresh
-          const stores = [store, yield* another(table)]
-          for (let generation = 1; generation <= 25; generation++) {
-            const answers = yield* Effect.forEach(
-              [...stores, ...stores],
-              (store, index) => store.save("alice", entry(generation, `by ${index}`)),
-              { concurrency: "unbounded" }
-            )
-            assert.lengthOf(answers.filter(Boolean), 1)
-            assert.strictEqual(contentsOf(yield* store.load("alice")), `by ${answers.indexOf(true)}`)
-          }
-        })
-      )
-
-      it.scoped(
-        "law 20: of eight owners with two clients, one at a time is in the exclusive section, and each has its turn",
-        () =>
-          Effect.gen(function* () {
-            const { store, table } = yield* fresh
-            const stores = [store, yield* another(table)]
-            let inside = 0
-            let most = 0
-            let refused = 0
-            const turns = new Map<string, number>()
-            const turn = (store: TokenStore.Service, owner: string) =>
-              Effect.gen(function* () {
-                const lease = Effect.tap(store.lease("alice", owner, Duration.minutes(1)), (leased) => {
-                  if (!leased) refused++
-                })
-                yield* Effect.repeat(lease, { until: (leased) => leased, schedule: Schedule.spaced("1 millis") })
-                most = Math.max(most, ++inside)
-                turns.set(owner, (turns.get(owner) ?? 0) + 1)
-                // A call of one's own, so that others surely ask meanwhile.
-                yield* store.load("alice")
-                inside--
-                yield* store.release("alice", owner)
-              })
-            yield* Effect.forEach(
-              Array.from({ length: 8 }, (_, index) => index),
-              (index) => Effect.repeatN(turn(stores[index % 2] ?? store, `owner ${index}`), 9),
-              { concurrency: "unbounded" }
-            )
-            assert.strictEqual(most, 1)
-            assert.isAbove(refused, 0)
-            assert.deepStrictEqual(
-              [...turns.values()],
-              Array.from({ length: 8 }, () => 10)
-            )
-          })
-      )
+      sqlSuite(it, pg)
+      sharingSuite(it, another)
 
       it.scoped("law 18: a save inside of a transaction is committed at once, and a lease seen by others", () =>
         Effect.gen(function* () {

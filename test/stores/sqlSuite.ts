@@ -1,14 +1,30 @@
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
-import { Migrator, SqlClient, Statement } from "@effect/sql"
+import { type SqlError as Failures, Migrator, SqlClient, Statement } from "@effect/sql"
 import { assert, type Vitest } from "@effect/vitest"
-import { Cause, Clock, Duration, Effect, Either, Layer, Logger, LogLevel, Option, Redacted, Tracer } from "effect"
+import {
+  Cause,
+  Clock,
+  Duration,
+  Effect,
+  Either,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Redacted,
+  Schedule,
+  type Scope,
+  Tracer
+} from "effect"
 import { StoreFailure } from "../../src/AuthError.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
 import * as Sql from "../../src/stores/Sql.js"
 import * as TokenStore from "../../src/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"
 import { Secrets, shown } from "../support/secrets.js"
+
+type SqlError = Failures.SqlError
 
 export const secret = "test-token-that-nobody-may-see"
 
@@ -32,14 +48,31 @@ export const fresh = Effect.gen(function* () {
   return { table, sql, store: yield* Sql.make({ table }) }
 })
 
-const columns = (sql: SqlClient.SqlClient, table: string) =>
-  sql`SELECT column_name, data_type, is_nullable, collation_name FROM information_schema.columns
-    WHERE table_name = ${table} ORDER BY ordinal_position`
+/** What the suite says in the words of one database. */
+export interface Database {
+  /** Which of the tables in the documentation is its own. */
+  readonly ddl: RegExp
+  /** What is told of a table's columns, its key, and the rest of it. */
+  readonly columns: (sql: SqlClient.SqlClient, table: string) => Statement.Statement<object>
+  readonly rest: (sql: SqlClient.SqlClient, table: string) => Statement.Statement<object>
+  /** A schema besides what the client has by default, or the name of that. */
+  readonly schema: (sql: SqlClient.SqlClient) => Effect.Effect<string, SqlError>
+  readonly missing: string
+  /** The columns of a row, and when it was written where that can be told. */
+  readonly row: string
+  readonly inAnHour: string
+  readonly now: string
+  /** A table of another make, and what is told of it. */
+  readonly foreign: ReadonlyArray<readonly [ddl: string, problem: (table: string) => string]>
+  /** Lasts a little. */
+  readonly pause: string
+  /** Refuses generations from 2 on, and says so by a code. */
+  readonly refusal: (table: string) => string
+  readonly refused: string
+}
 
-const indexes = (sql: SqlClient.SqlClient, table: string) =>
-  Effect.map(sql<{ indexdef: string }>`SELECT indexdef FROM pg_indexes WHERE tablename = ${table}`, (rows) =>
-    rows.map(({ indexdef }) => indexdef.replaceAll(table, "T"))
-  )
+export const damaged = (table: string) =>
+  `a row of the table ${table} is damaged (nothing was changed; remove it by hand to start anew)`
 
 /** The clock of a machine that is wrong by so much. */
 const wrongBy = (millis: number) => {
@@ -96,8 +129,8 @@ const holdsSecret = (...values: ReadonlyArray<unknown>) => {
   return values.flatMap(shown).some((text) => secrets.findIn(text) !== undefined)
 }
 
-/** What every Postgres must bear out. */
-export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) => {
+/** What every database must bear out. */
+export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>, database: Database) => {
   for (const { check, name } of laws()) {
     it.effect(`law 19, law 20: ${name}`, () => Effect.provide(check, Sql.layer({ migrate: true })), {
       concurrent: true
@@ -109,9 +142,11 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
       const [table, byHand, migrated, journal] = yield* Effect.all([unused, unused, unused, unused])
       const sql = yield* SqlClient.SqlClient
       const source = readFileSync(new URL("../../src/stores/Sql.ts", import.meta.url), "utf8")
-      const ddl = (/```sql\n([\s\S]*?)```/.exec(source)?.[1] ?? "").replaceAll(/^ \* /gm, "")
+      const blocks = Array.from(source.matchAll(/```sql\n([\s\S]*?)```/g), ([, block = ""]) => block)
+      const [ddl = "", ...others] = blocks.filter((block) => database.ddl.test(block))
+      assert.lengthOf(others, 0)
       assert.include(ddl, "effect_auth_tokens")
-      yield* sql.unsafe(ddl.replace("effect_auth_tokens", byHand))
+      yield* sql.unsafe(ddl.replaceAll(/^ \* /gm, "").replace("effect_auth_tokens", byHand))
       yield* Sql.migration({ table })
       const migrator = Migrator.make({})({
         table: journal,
@@ -119,12 +154,17 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
       })
       assert.lengthOf(yield* migrator, 1)
       assert.lengthOf(yield* migrator, 0)
-      const expected = yield* columns(sql, table)
-      assert.lengthOf(expected, 7)
-      for (const name of [byHand, migrated]) {
-        assert.deepStrictEqual(yield* columns(sql, name), expected)
-        assert.deepStrictEqual(yield* indexes(sql, name), yield* indexes(sql, table))
-      }
+      const madeOf = (name: string) =>
+        Effect.map(Effect.all([database.columns(sql, name), database.rest(sql, name)]), ([columns, rest]) => {
+          assert.lengthOf(columns, 7)
+          assert.isNotEmpty(rest)
+          // The layout of what is told is the author's of the statement.
+          return JSON.stringify([columns, rest])
+            .replaceAll(name, "T")
+            .replaceAll(/\\n|\s/g, "")
+        })
+      const expected = yield* madeOf(table)
+      for (const name of [byHand, migrated]) assert.strictEqual(yield* madeOf(name), expected)
       const store = yield* Sql.make({ table: byHand })
       assert.isTrue(yield* store.save("alice", entry(1)))
       yield* Sql.migration({ table: byHand })
@@ -135,17 +175,20 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
   it.effect("the table may have any name, in a schema of its own; the default is effect_auth_tokens", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const schema = yield* unused
-      yield* sql`CREATE SCHEMA ${sql(schema)}`
+      const schema = yield* database.schema(sql)
       for (const table of [`${schema}.Tokens$1`, `${schema}.select`]) {
+        yield* sql`DROP TABLE IF EXISTS ${sql(table)}`
         const store = yield* Effect.provide(TokenStore.TokenStore, Sql.layer({ table, migrate: true }))
         assert.isTrue(yield* store.save("alice", entry(1)))
-        const rows = yield* sql`SELECT generation::int AS generation FROM ${sql(table)}`
-        assert.deepStrictEqual(rows, [{ generation: 1 }])
+        const rows = yield* sql<{ generation: unknown }>`SELECT generation FROM ${sql(table)}`
+        assert.deepStrictEqual(
+          rows.map(({ generation }) => Number(generation)),
+          [1]
+        )
       }
       yield* Sql.migration()
       yield* (yield* Sql.make()).save("of the default", entry(1))
-      assert.lengthOf(yield* sql`SELECT 1 FROM effect_auth_tokens WHERE key = 'of the default'`, 1)
+      assert.lengthOf(yield* sql`SELECT 1 FROM effect_auth_tokens WHERE ${sql("key")} = 'of the default'`, 1)
     })
   )
 
@@ -163,7 +206,10 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
         assert.deepStrictEqual(
           yield* Effect.either(call),
           Either.left(
-            new StoreFailure({ operation, problem: `the table ${table} is missing; run Sql.migration (42P01)` })
+            new StoreFailure({
+              operation,
+              problem: `the table ${table} is missing; run Sql.migration (${database.missing})`
+            })
           )
         )
       }
@@ -192,7 +238,12 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
       const { sql, store, table } = yield* fresh
       const keys = [
         "tele tracker/älice",
+        "tele tracker/Älice",
+        "tele tracker/alice",
+        "tele tracker/älice ",
+        "tele tracker/a\u0308lice",
         "",
+        " ",
         "\u0000",
         "\\u0000",
         "\ud800",
@@ -215,10 +266,13 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
           key.slice(0, 20)
         )
       }
-      assert.lengthOf(yield* sql`SELECT 1 FROM ${sql(table)} WHERE key = 'tele tracker/älice'`, 1)
+      assert.lengthOf(yield* sql`SELECT 1 FROM ${sql(table)} WHERE ${sql("key")} = 'tele tracker/älice'`, 1)
       // The key of a digest is not the name of its row.
-      const [long] = yield* sql<{ key: string }>`SELECT key FROM ${sql(table)} WHERE key LIKE '_sha256:%' LIMIT 1`
-      assert.isTrue(Option.isNone(yield* store.load(long?.key ?? "")))
+      const [long] = yield* sql<{ key: unknown }>`SELECT ${sql("key")} FROM ${sql(table)}
+        WHERE ${sql("key")} LIKE '_sha256:%' LIMIT 1`
+      const name = String(long?.key)
+      assert.match(name, /^\\sha256:[0-9a-f]{64}$/)
+      assert.isTrue(Option.isNone(yield* store.load(name)))
     })
   )
 
@@ -243,8 +297,8 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
         const { sql, store, table } = yield* fresh
         yield* store.save("alice", entry(3))
         const set = (assignment: string) => sql.unsafe(`UPDATE ${table} SET ${assignment}`)
-        const row = sql.unsafe(`SELECT *, xmin::text AS written FROM ${table}`)
-        yield* set("saved_at = now() + interval '1 hour'")
+        const row = sql.unsafe(`SELECT ${database.row} FROM ${table}`)
+        yield* set(`saved_at = ${database.inAnHour}`)
         assert.deepStrictEqual(Option.getOrThrow(yield* store.load("alice")).age, Duration.zero)
         yield* set("contents = '<html>'")
         assert.strictEqual(contentsOf(yield* store.load("alice")), "<html>")
@@ -254,14 +308,11 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
           yield* set(damage)
           const before = yield* row
           const failure = yield* Effect.flip(store.load("alice"))
-          assert.strictEqual(
-            failure.message,
-            `the token store cannot load: a row of the table ${table} is damaged (nothing was changed; remove it by hand to start anew)`
-          )
+          assert.strictEqual(failure.message, `the token store cannot load: ${damaged(table)}`)
           assert.isFalse(holdsSecret(failure))
           assert.isFalse(yield* store.save("alice", entry(2)))
           assert.deepStrictEqual(yield* row, before)
-          yield* set(`saved_at = now(), revision = 0, generation = 3, contents = '${secret}'`)
+          yield* set(`saved_at = ${database.now}, revision = 0, generation = 3, contents = '${secret}'`)
         }
       })
   )
@@ -269,19 +320,14 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
   it.effect("a table of another make fails by its code, and what it holds is neither told nor changed", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      for (const [ddl, code] of [
-        [
-          "key TEXT PRIMARY KEY, generation TEXT, revision TEXT, contents TEXT, saved_at TIMESTAMPTZ, lease_owner TEXT, lease_until TIMESTAMPTZ",
-          "22P02"
-        ],
-        ["key TEXT PRIMARY KEY, contents TEXT, generation TEXT", "42703"]
-      ] as const) {
+      for (const [ddl, problem] of database.foreign) {
         const table = yield* unused
         yield* sql.unsafe(`CREATE TABLE ${table} (${ddl})`)
-        yield* sql.unsafe(`INSERT INTO ${table} (key, generation, contents) VALUES ('alice', '${secret}', '${secret}')`)
+        yield* sql`INSERT INTO ${sql(table)} (${sql("key")}, generation, contents) VALUES ('alice', ${secret}, ${secret})`
         const store = yield* Sql.make({ table })
         const failure = yield* Effect.flip(store.load("alice"))
-        assert.strictEqual(failure.problem, `the table ${table} is not as Sql.migration makes it (${code})`)
+        assert.strictEqual(failure.problem, problem(table))
+        assert.isFalse(yield* Effect.orElseSucceed(store.save("alice", entry(1)), () => false))
         assert.isFalse(holdsSecret(failure))
         assert.lengthOf(yield* sql.unsafe(`SELECT * FROM ${table} WHERE contents = '${secret}'`), 1)
       }
@@ -293,11 +339,11 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
       const { sql, store, table } = yield* fresh
       // With one connection, a save that is alone waits until the transaction ends.
       const inside = Effect.gen(function* () {
-        yield* sql.unsafe(`INSERT INTO ${table} (key) VALUES ('of the application')`)
+        yield* sql`INSERT INTO ${sql(table)} (${sql("key")}) VALUES ('of the application')`
         const saving = yield* Effect.forkDaemon(store.save("alice", entry(1)))
         yield* Effect.yieldNow()
         // What was sent over the connection of the transaction is done by now.
-        for (let i = 0; i < 5; i++) yield* sql`SELECT pg_sleep(0.02)`
+        for (let i = 0; i < 5; i++) yield* sql.unsafe(database.pause)
         return yield* Effect.fail(saving)
       })
       const saving = yield* Effect.flip(sql.withTransaction(inside))
@@ -318,9 +364,9 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
           const kept = yield* store.load("alice")
           yield* store.lease("alice", "a", Duration.seconds(1))
           yield* store.release("alice", "a")
-          yield* sql.unsafe(`ALTER TABLE ${table} ADD CONSTRAINT strict CHECK (generation < 2)`)
+          yield* sql.unsafe(database.refusal(table))
           const refused = yield* Effect.flip(store.save("alice", entry(2)))
-          assert.strictEqual(refused.problem, "the database refused the statement (23514)")
+          assert.strictEqual(refused.problem, `the database refused the statement (${database.refused})`)
           yield* Effect.logError("it failed", Cause.fail(refused))
           return { kept, refused }
         })
@@ -329,9 +375,7 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
         // The application's own statement, and none of the store's.
         assert.deepStrictEqual(spans, ["of the application", "sql.execute"])
         // The same error, seen by whoever looks at it, holds the row: the test would see it.
-        const plain = yield* watched(
-          Effect.either(sql`UPDATE ${sql(table)} SET generation = 2, contents = ${secret} WHERE key = 'alice'`)
-        )
+        const plain = yield* watched(Effect.either(sql`UPDATE ${sql(table)} SET generation = 2, contents = ${secret}`))
         assert.isTrue(holdsSecret(plain.seen))
       })
   )
@@ -355,4 +399,90 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>) =
       assert.isTrue(holdsSecret(yield* row))
     })
   )
+}
+
+/** What every database must bear out whose clients, of several processes, work at the same time. */
+export const sharingSuite = <R>(
+  it: Vitest.MethodsNonLive<SqlClient.SqlClient | R, true>,
+  another: (table: string) => Effect.Effect<TokenStore.Service, unknown, SqlClient.SqlClient | R | Scope.Scope>
+) => {
+  it.scoped("law 19: of two clients that save the same versions, one is told true for each", () =>
+    Effect.gen(function* () {
+      const { store, table } = yield* fresh
+      const stores = [store, yield* another(table)]
+      for (let generation = 1; generation <= 25; generation++) {
+        const answers = yield* Effect.forEach(
+          [...stores, ...stores],
+          (store, index) => store.save("alice", entry(generation, `by ${index}`)),
+          { concurrency: "unbounded" }
+        )
+        assert.lengthOf(answers.filter(Boolean), 1)
+        assert.strictEqual(contentsOf(yield* store.load("alice")), `by ${answers.indexOf(true)}`)
+      }
+    })
+  )
+
+  it.scoped(
+    "law 20: of eight owners with two clients, one at a time is in the exclusive section, and each has its turn",
+    () =>
+      Effect.gen(function* () {
+        const { store, table } = yield* fresh
+        const stores = [store, yield* another(table)]
+        let inside = 0
+        let most = 0
+        let refused = 0
+        const turns = new Map<string, number>()
+        const turn = (store: TokenStore.Service, owner: string) =>
+          Effect.gen(function* () {
+            const lease = Effect.tap(store.lease("alice", owner, Duration.minutes(1)), (leased) => {
+              if (!leased) refused++
+            })
+            yield* Effect.repeat(lease, { until: (leased) => leased, schedule: Schedule.spaced("1 millis") })
+            most = Math.max(most, ++inside)
+            turns.set(owner, (turns.get(owner) ?? 0) + 1)
+            // A call of one's own, so that others surely ask meanwhile.
+            yield* store.load("alice")
+            inside--
+            yield* store.release("alice", owner)
+          })
+        yield* Effect.forEach(
+          Array.from({ length: 8 }, (_, index) => index),
+          (index) => Effect.repeatN(turn(stores[index % 2] ?? store, `owner ${index}`), 9),
+          { concurrency: "unbounded" }
+        )
+        assert.strictEqual(most, 1)
+        assert.isAbove(refused, 0)
+        assert.deepStrictEqual(
+          [...turns.values()],
+          Array.from({ length: 8 }, () => 10)
+        )
+      })
+  )
+}
+
+/** The words of Postgres. */
+export const pg: Database = {
+  ddl: /TIMESTAMPTZ/,
+  columns: (sql, table) =>
+    sql`SELECT column_name, data_type, is_nullable, collation_name FROM information_schema.columns
+      WHERE table_name = ${table} ORDER BY ordinal_position`,
+  rest: (sql, table) => sql`SELECT indexdef FROM pg_indexes WHERE tablename = ${table}`,
+  schema: (sql) => Effect.flatMap(unused, (schema) => Effect.as(sql`CREATE SCHEMA ${sql(schema)}`, schema)),
+  missing: "42P01",
+  row: "*, xmin::text AS written",
+  inAnHour: "now() + interval '1 hour'",
+  now: "now()",
+  foreign: [
+    [
+      "key TEXT PRIMARY KEY, generation TEXT, revision TEXT, contents TEXT, saved_at TIMESTAMPTZ, lease_owner TEXT, lease_until TIMESTAMPTZ",
+      (table) => `the table ${table} is not as Sql.migration makes it (22P02)`
+    ],
+    [
+      "key TEXT PRIMARY KEY, contents TEXT, generation TEXT",
+      (table) => `the table ${table} is not as Sql.migration makes it (42703)`
+    ]
+  ],
+  pause: "SELECT pg_sleep(0.02)",
+  refusal: (table) => `ALTER TABLE ${table} ADD CONSTRAINT strict CHECK (generation < 2)`,
+  refused: "23514"
 }
