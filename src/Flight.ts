@@ -35,12 +35,14 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
   if (flight === undefined || flight.landing !== landing) return superseded(state, event, now)
   switch (event._tag) {
     case "Started":
-      return state.loaded ? choose(rules, state, flight, now) : [{ _tag: "Load" }, state]
+      return state.loaded && flight.looking === undefined
+        ? choose(rules, state, flight, now)
+        : [{ _tag: "Load" }, state]
     case "Loaded":
-      return loaded(rules, state, flight, event.record, now)
+      return loaded(rules, state, flight, event, now)
     case "Locked": {
       const guarded: Flight = event.mine ? { ...flight, guard: "held" } : flight
-      return loaded(rules, { ...state, flight: guarded }, guarded, event.record, now)
+      return loaded(rules, { ...state, flight: guarded }, guarded, event, now)
     }
     case "LockFailed": {
       if (event.taken) return fail(state, event.failure, now)
@@ -48,9 +50,10 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
       return choose(rules, { ...state, flight: unguarded }, unguarded, now)
     }
     case "Amended":
-      return written(state, flight, event.result, now)
+      return written(state, flight, event, now)
     case "LoadFailed":
-      if (flight.pending !== undefined) return publish(state, flight.pending, false, now)
+      if (flight.pending !== undefined) return publish(state, flight.pending, undefined, now)
+      if (flight.looking !== undefined) return land(state, { _tag: "Failure", failure: flight.looking })
       // What was asked for by name does not depend on what the store keeps.
       if (flight.task !== "renew") return choose(rules, state, flight, now)
       return flight.because === undefined ? fail(state, event.failure, now) : [readCredentials, state]
@@ -75,7 +78,12 @@ export const step = (rules: Rules, state: State, landing: Landing, event: Event,
       if (event.result === "older" && flight.conflict !== true) {
         return [{ _tag: "Load" }, { ...state, flight: { ...flight, conflict: true } }]
       }
-      return publish(state, flight.pending ?? { held: event.held }, event.result === "saved", now)
+      return publish(
+        state,
+        flight.pending ?? { held: event.held },
+        event.result === "saved" ? event.at : undefined,
+        now
+      )
     case "Revoked":
       return land(state, askAgain)
   }
@@ -87,6 +95,7 @@ const superseded = (state: State, event: Event, now: Now): Step => {
     case "Refreshed":
     case "LoggedIn":
       return [{ _tag: "Revoke", tokens: event.tokens }, state]
+    // The store may keep this set until what came in its place is saved, or for good if that comes to nothing.
     case "Saved":
       return [{ _tag: "Revoke", tokens: event.held.tokens }, state]
     case "LoginFailed":
@@ -102,7 +111,8 @@ const choose = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
   if (flight.credentials !== undefined) {
     return [
       { _tag: "Login", credentials: flight.credentials },
-      { ...state, held: undefined }
+      // Nothing is left to save of the old set; of a log out before it, there may be.
+      { ...state, held: undefined, saved: state.saved || !state.signedOut }
     ]
   }
   const { held } = state
@@ -115,11 +125,17 @@ const choose = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
 }
 
 /** What the store keeps, read at the start, with the lock, after a refusal, and when it would not save. */
-const loaded = (rules: Rules, before: State, flight: Flight, found: Option.Option<Found>, now: Now): Step => {
+const loaded = (
+  rules: Rules,
+  before: State,
+  flight: Flight,
+  { at, record: found }: Pick<Event & { readonly _tag: "Loaded" }, "at" | "record">,
+  now: Now
+): Step => {
   const { pending } = flight
   const { looked } = before
   const seen = Option.getOrElse(found, () => nothing)
-  const state: State = { ...before, loaded: true, looked: { at: now, version: seen } }
+  const state: State = { ...before, loaded: true, looked: { at, version: seen } }
   const newer = Option.getOrUndefined(
     Option.filter(found, (record) =>
       pending === undefined ? TokenStore.isNewer(record, version(state)) : record.generation >= state.generation
@@ -133,6 +149,7 @@ const loaded = (rules: Rules, before: State, flight: Flight, found: Option.Optio
   // What was asked for by name counts as newer than whatever the store keeps.
   const next: State = newer === undefined ? state : { ...state, generation: newer.generation }
   if (pending !== undefined) return save(next, flight, renumbered(pending, next.generation + 1))
+  if (flight.looking !== undefined) return land(next, { _tag: "Failure", failure: flight.looking })
   if (flight.because !== undefined) return [readCredentials, next]
   const { seed } = state
   if (seed === undefined || Option.isSome(found) || flight.task !== "renew") return choose(rules, next, flight, now)
@@ -155,14 +172,25 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMo
   const mine = state.held
   const known = mine !== undefined && Equal.equals(mine.tokens.accessToken, theirs.tokens.accessToken)
   // When a token arrived that this process saw arrive, it knows best.
-  const held = known ? { ...theirs, issued: mine.issued, arrived: mine.arrived } : theirs
-  const onwards: Flight = { ...flight, pending: undefined, because: undefined }
+  const { unsent } = state
+  // The intent that this session could not be sure of is no doubt: it knows that it sent nothing (law 17).
+  const mistaken = theirs.refresh._tag === "Doubtful" && theirs.refresh.mark === unsent?.mark
+  const refresh = mistaken && unsent !== undefined ? unsent.before : theirs.refresh
+  const held = known ? { ...theirs, refresh, issued: mine.issued, arrived: mine.arrived } : { ...theirs, refresh }
+  const onwards: Flight = { ...flight, pending: undefined, because: undefined, looking: undefined }
   // What somebody else obtained has cost no exchange (law 11).
   const hasty = flight.counted === true ? state.hasty.slice(0, -1) : state.hasty
-  const next: State = { ...state, generation, held, saved: true, seed: undefined, flight: onwards }
-  return serves(rules, held, now) && !known
-    ? land({ ...next, hasty, block: undefined }, seenBy(held))
-    : choose(rules, next, onwards, now)
+  const next: State = {
+    ...state,
+    generation,
+    held,
+    signedOut: false,
+    saved: true,
+    block: undefined,
+    seed: undefined,
+    flight: onwards
+  }
+  return serves(rules, held, now) && !known ? land({ ...next, hasty }, seenBy(held)) : choose(rules, next, onwards, now)
 }
 
 /** Whether a set serves its callers for now; a stale one is renewed behind their backs (law 2). */

@@ -1,5 +1,6 @@
 /**
- * When to renew, and how long to leave a server alone: pure functions, and the Schedule of the renewal fiber.
+ * When to renew, how long to leave a server alone, and how long a lock lives: pure functions, and the Schedule of the
+ * renewal fiber.
  *
  * @since 0.1.0
  */
@@ -98,6 +99,14 @@ export const credentialsCoolDown = (refusals: number): Duration.Duration =>
  * @category models
  */
 export const credentialsLook: Duration.Duration = Duration.seconds(1)
+
+/**
+ * How often, at most, a session that has ended looks whether another process has signed in: once a second.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const storeLook: Duration.Duration = Duration.seconds(1)
 
 /**
  * How many exchanges a minute may replace tokens that, by the monotonic clock and by their own lifetime, ought to be

@@ -1,7 +1,7 @@
 /**
  * One signed-in relationship with an API. It owns the current token set, and is the only writer of the store.
  *
- * All of this library's concurrency is in this file. The rules are elsewhere, as pure functions: `SessionState` answers
+ * The concurrency of the core is in this file, but for the lock between processes, in `internal/section`. The rules are elsewhere, as pure functions: `SessionState` answers
  * callers, `Flight` says what an exchange does next.
  *
  * @since 0.1.0
@@ -29,13 +29,14 @@ import * as Held from "./internal/held.js"
 import { duration, positive } from "./internal/options.js"
 import type { Event, Landed } from "./internal/order.js"
 import * as Resting from "./internal/resting.js"
+import * as Section from "./internal/section.js"
 import * as SignIn from "./internal/signIn.js"
 import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
 import * as Token from "./Token.js"
-import { TokenStore, type Version } from "./TokenStore.js"
+import { TokenStore } from "./TokenStore.js"
 
 /**
  * A session with an API.
@@ -111,7 +112,10 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
   /** How long the closing layer waits for an exchange under way. Default: 10 seconds. */
   readonly shutdownDeadline?: Duration.DurationInput | undefined
-  /** Tokens to start from if the store keeps nothing: a refresh token of an earlier life, say. */
+  /**
+   * Tokens to start from if the store keeps nothing: a refresh token of an earlier life, say. What the store keeps comes
+   * before it, also when that has ended; `adopt` takes the place of both.
+   */
   readonly seed?: Token.TokenSet | undefined
   /** Told after each change of state; the renewal fiber listens here. It must not wait for anything. */
   readonly onChange?: ((session: Renewable) => Effect.Effect<void>) | undefined
@@ -119,13 +123,6 @@ export interface Options {
 
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
 const storeTimeout = Duration.seconds(2)
-
-/** The exclusive section while this session has it, or waits for it. */
-interface Hold {
-  readonly owner: string
-  readonly flights: Set<SessionState.Landing>
-  beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
-}
 
 const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.now, Random.next, (now, random) => ({
   ...now,
@@ -155,6 +152,7 @@ export const make = (
       timeout: yield* positive("timeout", options.timeout ?? "10 seconds"),
       storeTimeout
     })
+    const section = Section.make(courier)
     const scope = yield* Effect.scope
     if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* unsendable("seed")
     const context = yield* Effect.context<never>()
@@ -163,8 +161,6 @@ export const make = (
     let snapshot = Held.snapshot(undefined, leeway)
     let watchers: PubSub.PubSub<Status.Status> | undefined
     let saving = false
-    let hold: Hold | undefined
-    let givenBack: Effect.Effect<void> = Effect.void
     let closed = false
 
     const look = <A>(f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
@@ -221,7 +217,9 @@ export const make = (
         let command = yield* advance({ _tag: "Started" })
         while (command._tag !== "Land") {
           command = yield* advance(
-            yield* command._tag === "Lock" ? guard(landing, command.known) : courier.carryOut(command)
+            yield* command._tag === "Lock"
+              ? section.enter(landing, command.known, isWanted(landing))
+              : courier.carryOut(command)
           )
         }
         return command.result
@@ -229,49 +227,13 @@ export const make = (
       return landed.pipe(
         Effect.catchAllDefect(() => transition((state, now) => Flight.crash(rules, state, landing, now))),
         Effect.flatMap((result) => land(landing, result)),
-        Effect.zipRight(leave(landing)),
+        Effect.zipRight(section.leave(landing)),
         Effect.zipRight(saveAgain)
       )
     }
 
-    /** Law 20: the exclusive section belongs to the session for as long as one of its flights is in it. */
-    const guard = (landing: SessionState.Landing, known: Version): Effect.Effect<Event> =>
-      Effect.suspend(() => {
-        // Under a name of its own each time, so that giving one back never gives back the next.
-        hold ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), beat: undefined }
-        const { owner } = hold
-        hold.flights.add(landing)
-        return givenBack.pipe(
-          Effect.zipRight(courier.lock(owner, known, () => !closed)),
-          Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing)))
-        )
-      })
-
-    const leave = (landing: SessionState.Landing): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        if (!hold?.flights.delete(landing) || hold.flights.size > 0) return Effect.void
-        const { beat, owner } = hold
-        const done = Deferred.unsafeMake<void>(FiberId.none)
-        hold = undefined
-        givenBack = Deferred.await(done)
-        const still = beat === undefined ? Effect.void : Effect.zipRight(beat.stop, Fiber.await(beat.fiber))
-        return still.pipe(Effect.zipRight(courier.release(owner)), Effect.zipRight(Deferred.succeed(done, void 0)))
-      })
-
-    /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
-    const stayAlive: Effect.Effect<void> = Effect.gen(function* () {
-      const mine = hold
-      if (mine === undefined || mine.beat !== undefined) return
-      const stopped = yield* Deferred.make<void>()
-      const fiber = yield* Deferred.await(stopped).pipe(
-        Effect.timeoutOption(RenewalPolicy.leaseBeat),
-        Effect.interruptible,
-        Effect.tap((over) => (Option.isNone(over) ? courier.lease(mine.owner) : Effect.void)),
-        Effect.repeat({ while: Option.isNone }),
-        Effect.forkDaemon
-      )
-      mine.beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
-    })
+    const isWanted = (landing: SessionState.Landing) =>
+      Effect.map(SynchronizedRef.get(ref), ({ flight }) => !closed && flight?.landing === landing)
 
     const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
       switch (result._tag) {
@@ -318,6 +280,9 @@ export const make = (
         Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)
       )
     })
+
+    /** The second try is for a store that turned out to keep a newer generation than this session knew of. */
+    const saveTwice = Effect.flatMap(saveNow, (saved) => (saved ? Effect.succeed(saved) : saveNow))
 
     const whileOpen = <A>(effect: Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
       Effect.suspend(() =>
@@ -434,8 +399,7 @@ export const make = (
       Effect.gen(function* () {
         const old = yield* transition((state) => [state, SignIn.logout(state)])
         yield* supersede(old.flight)
-        // The second try is for a store that turned out to keep a newer generation than this session knew of.
-        const keep = Effect.flatMap(saveNow, (saved) => (saved ? Effect.void : Effect.zipRight(saveNow, saveAgain)))
+        const keep = Effect.zipRight(saveTwice, saveAgain)
         const rest = yield* own(
           Effect.flatMap(courier.load, (found) => {
             const revoke = Option.match(Resting.newest(old, found), {
@@ -482,7 +446,7 @@ export const make = (
         yield* Effect.timeoutOption(Effect.interruptible(landed), shutdownDeadline)
         yield* Fiber.interruptAll(owned)
         // In a fiber of its own, as the one that closes may have been interrupted itself.
-        yield* Effect.flatMap(own(Effect.asVoid(saveNow)), Fiber.await)
+        yield* Effect.flatMap(own(Effect.asVoid(saveTwice)), Fiber.await)
         if (watchers !== undefined) yield* PubSub.shutdown(watchers)
       })
     )

@@ -12,7 +12,7 @@ import * as AuthError from "./AuthError.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
-import type * as Moment from "./Moment.js"
+import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as Token from "./Token.js"
 import type * as TokenStore from "./TokenStore.js"
@@ -54,6 +54,8 @@ export interface Flight {
   /** Whether this session has the exclusive section (law 20), or why the store could not lend it. */
   readonly guard?: "held" | AuthError.StoreFailure | undefined
   readonly amending?: Amending | undefined
+  /** What its callers are told unless the store keeps something newer: the flight only looks there. */
+  readonly looking?: AuthError.AuthError | undefined
   /** Whether it is counted among the hasty ones. */
   readonly counted?: boolean | undefined
 }
@@ -87,6 +89,8 @@ export interface State {
   readonly saved: boolean
   /** When this session last knew what the store kept, and what that was: anything newer was saved later (law 20). */
   readonly looked: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
+  /** An intent that was not followed by a request, though the store may have taken it; and what was known before. */
+  readonly unsent: { readonly mark: number; readonly before: Held.RefreshState } | undefined
   readonly strikes: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
   readonly refused:
     | {
@@ -111,6 +115,7 @@ export const starting = (seed: Token.TokenSet | undefined, now: Now): State => (
   loaded: false,
   saved: true,
   looked: undefined,
+  unsent: undefined,
   strikes: undefined,
   refused: undefined,
   hasty: []
@@ -164,11 +169,31 @@ export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Lan
     return [{ _tag: "Serve", token, launch: launched }, next]
   }
   if (flight !== undefined) return [{ _tag: "Join", flight }, state]
-  if (state.signedOut) return [{ _tag: "Fail", failure: isSignedOut(rules) }, state]
+  const over = state.signedOut ? isSignedOut(rules) : lasting(state)
+  if (over !== undefined) return look(state, over, now, landing)
   if (cooling !== undefined) return [cooling, state]
   if (token !== undefined && hasty) return [{ _tag: "Serve", token }, state]
   const [launched, next] = launch()
   return [{ _tag: "Join", flight: launched, launch: launched }, next]
+}
+
+/** A failure that waiting does not mend. */
+const lasting = ({ block }: State) => (block !== undefined && block.until === undefined ? block.failure : undefined)
+
+/**
+ * Law 20: somebody else may have signed in since. The store is looked at again before this is the answer, though not
+ * more than once a second, nor before it has taken what it is to keep; the server is not asked.
+ */
+const look = (state: State, over: AuthError.AuthError, now: Now, landing: Landing): readonly [Answer, State] => {
+  const looked = state.looked === undefined ? Number.POSITIVE_INFINITY : Moment.monotonicAge(state.looked.at, now)
+  if (!state.saved || looked < Duration.toMillis(RenewalPolicy.storeLook)) {
+    return [{ _tag: "Fail", failure: over }, state]
+  }
+  const flight: Flight = { landing, task: "renew", looking: over }
+  return [
+    { _tag: "Join", flight, launch: flight },
+    { ...state, flight }
+  ]
 }
 
 const isSignedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })

@@ -112,7 +112,8 @@ export interface Place {
 
 /**
  * The place of a session in the store of the context. Sessions with the same provider and the same key share their
- * tokens, so the key names whose they are: a user, a tenant, `"service"`.
+ * tokens, so the key names whose they are: a user, a tenant, `"service"`. Nothing notices when two accounts are given the
+ * same key: the second one gets the tokens of the first.
  *
  * @since 0.1.0
  * @category constructors

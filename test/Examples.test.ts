@@ -2,14 +2,16 @@ import { join } from "node:path"
 import { Command, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { Effect, Exit, Ref, Scope } from "effect"
+import { Effect, Exit, Option, Ref, Scope } from "effect"
 import * as FreddySandbox from "../src/testing/FreddySandbox.js"
 import * as OAuth2Sandbox from "../src/testing/OAuth2Sandbox.js"
+import * as TeleTrackerSandbox from "../src/testing/TeleTrackerSandbox.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import { postgres } from "./support/postgres.js"
 import { bundle } from "./testing/bundle.js"
 import { serve } from "./testing/serve.js"
 
-const examples = ["freddy", "oauth2", "refresh-token", "two-apis", "violet", "your-own-api"]
+const examples = ["freddy", "oauth2", "refresh-token", "replicas", "two-apis", "violet", "your-own-api"]
 const scope = Effect.runSync(Scope.make())
 let folder = ""
 
@@ -100,6 +102,24 @@ it.scopedLive("the example of OAuth 2.0 finds its endpoints and signs in as itse
     assert.include(output, "Order 1")
     const { complaints, logins, metadata } = yield* sandbox.report
     assert.deepStrictEqual({ complaints, logins, metadata }, { complaints: 0, logins: 1, metadata: 1 })
+  })
+)
+
+it.scopedLive.skipIf(Option.isNone(postgres))("the example of replicas shares one session in Postgres", () =>
+  Effect.gen(function* () {
+    const sandbox = yield* TeleTrackerSandbox.make()
+    const { database } = yield* Effect.flatten(postgres)
+    const env = {
+      TELETRACKER_USERNAME: "test-user@example.com",
+      TELETRACKER_PASSWORD: "test-password",
+      TELETRACKER_BASE_URL: yield* serve(sandbox),
+      DATABASE_URL: yield* database,
+      EFFECT_AUTH_ENCRYPTION_KEY: Buffer.alloc(32, 7).toString("base64")
+    }
+    const outputs = yield* Effect.all([run("replicas", env), run("replicas", env)], { concurrency: 2 })
+    for (const output of outputs) assert.include(output, "calls: 200\ncalls: 200\n")
+    const { complaints, logins, reuses } = yield* sandbox.report
+    assert.deepStrictEqual({ complaints, logins, reuses }, { complaints: 0, logins: 1, reuses: 0 })
   })
 )
 

@@ -106,7 +106,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       case "Load":
         return outcome === "failed"
           ? { _tag: "LoadFailed", failure: unlocked }
-          : { _tag: "Loaded", record: Option.none() }
+          : { _tag: "Loaded", record: Option.none(), at: now }
       case "ReadCredentials":
         return { _tag: "CredentialsRead", credentials: Option.some(user), enough: outcome !== "older" }
       case "Refresh": {
@@ -133,16 +133,17 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
         return {
           _tag: "Saved",
           held: command.held,
-          result: outcome === "older" || outcome === "failed" ? outcome : "saved"
+          result: outcome === "older" || outcome === "failed" ? outcome : "saved",
+          at: now
         }
       case "Lock":
         return outcome === "failed"
           ? { _tag: "LockFailed", failure: unlocked, taken: false }
           : outcome === "unspent"
             ? { _tag: "LockFailed", failure: unlocked, taken: true }
-            : { _tag: "Locked", record: Option.none(), mine: outcome !== "older" }
+            : { _tag: "Locked", record: Option.none(), mine: outcome !== "older", at: now }
       case "Amend":
-        return { _tag: "Amended", result: outcome === "older" || outcome === "failed" ? outcome : "saved" }
+        return { _tag: "Amended", result: outcome === "older" || outcome === "failed" ? outcome : "saved", at: now }
       case "Revoke":
         return { _tag: "Revoked" }
       case "Land":

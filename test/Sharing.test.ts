@@ -508,7 +508,7 @@ describe("law 21: the intent", () => {
         yield* Records.save(store, "key", {
           tokens: Option.some(set("old")),
           age: Duration.minutes(5),
-          refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: options.again ?? false }
+          refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: options.again ?? false, mark: 0 }
         })
         const credentials = options.credentials === undefined ? {} : { credentials: options.credentials }
         const s = yield* session(p, { store, key: "key", patience: 0, ...credentials })
@@ -540,7 +540,7 @@ describe("law 21: the intent", () => {
       yield* Records.save(store, "key", {
         tokens: Option.some(set("old")),
         age: Duration.minutes(4),
-        refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: false }
+        refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: false, mark: 0 }
       })
       const s = yield* session(p, { store, key: "key", renewal: true })
       assert.strictEqual(value(yield* s.accessToken), "test-old")

@@ -1,4 +1,5 @@
 import * as Option from "effect/Option"
+import type * as Moment from "../Moment.js"
 import type { Flight, Now, Pending, Rules, State } from "../SessionState.js"
 import * as Token from "../Token.js"
 import { withoutAccessToken } from "./failure.js"
@@ -36,18 +37,23 @@ export const obtained = (state: State, flight: Flight, tokens: Token.TokenSet, n
 /** What arrived goes to the store. */
 export const save = (state: State, flight: Flight, pending: Pending): Step => [
   { _tag: "Save", held: pending.held },
-  { ...state, generation: pending.held.generation, flight: { ...flight, pending } }
+  {
+    ...state,
+    generation: pending.held.generation,
+    // A conflict about the intent was another one.
+    flight: { ...flight, pending, conflict: flight.pending !== undefined && flight.conflict }
+  }
 ]
 
 /** What was saved, or could not be, is in force and seen. */
-export const publish = (state: State, pending: Pending, saved: boolean, now: Now): Step => {
+export const publish = (state: State, pending: Pending, savedAt: Moment.Moment | undefined, now: Now): Step => {
   const next: State = {
     ...state,
     held: pending.held,
     seed: undefined,
     signedOut: false,
-    saved,
-    looked: saved ? { at: now, version: pending.held } : state.looked
+    saved: savedAt !== undefined,
+    looked: savedAt === undefined ? state.looked : { at: savedAt, version: pending.held }
   }
   return pending.failure === undefined
     ? land({ ...next, block: undefined }, seenBy(pending.held))

@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, StoreFailure } from "../AuthError.js"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
@@ -20,11 +19,11 @@ export interface Courier {
   readonly carryOut: (command: Exclude<Command, { readonly _tag: "Land" | "Lock" }>) => Effect.Effect<Event>
   readonly load: Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>>
   readonly save: (record: Record.Record) => Effect.Effect<Saved>
-  /** Waits for the exclusive section, unless somebody else obtains a newer generation, or `wanted` ends. */
-  readonly lock: (owner: string, known: TokenStore.Version, wanted: () => boolean) => Effect.Effect<Event>
   /** Takes the exclusive section, or keeps it; whether that worked. */
   readonly lease: (owner: string) => Effect.Effect<Either.Either<boolean, StoreFailure>>
   readonly release: (owner: string) => Effect.Effect<void>
+  /** How long somebody else may have the exclusive section before it is odd. */
+  readonly longestWait: Duration.Duration
   readonly revoke: (tokens: Token.TokenSet) => Effect.Effect<void>
 }
 
@@ -80,24 +79,38 @@ export const make = (options: {
       new StoreFailure({ operation, problem: "a defect in the store" })
     )
 
+  // What is there and cannot be read is never saved over: a newer version of this library may have written it.
+  let readable = true
+
   // For how long it was kept was told some time between asking and now: at the latest, this long ago.
-  const load = Effect.map(Effect.timed(asked("load", () => store.load(key))), ([took, kept]) =>
-    Either.flatMap(
-      kept,
-      Option.match({
-        onNone: () => Either.right(Option.none()),
-        onSome: (found) => Either.map(Record.decode(key, { ...found, age: Duration.sum(found.age, took) }), Option.some)
-      })
-    )
+  const load = Effect.timed(asked("load", () => store.load(key))).pipe(
+    Effect.map(([took, kept]) =>
+      Either.flatMap(
+        kept,
+        Option.match({
+          onNone: () => Either.right(Option.none()),
+          onSome: (found) =>
+            Either.map(Record.decode(key, { ...found, age: Duration.sum(found.age, took) }), Option.some)
+        })
+      )
+    ),
+    Effect.tap((found) => Effect.sync(() => (readable = Either.isRight(found))))
   )
 
-  const save = (record: Record.Record) =>
+  const put = (record: Record.Record) =>
     Effect.flatMap(
       asked("save", () => store.save(key, Record.encode(key, record))),
       Either.match({
         onLeft: (failure) => Effect.as(Effect.logWarning(`${provider.name}: ${failure.message}`), "failed" as const),
         onRight: (newer) => Effect.succeed(newer ? ("saved" as const) : ("older" as const))
       })
+    )
+
+  const save = (record: Record.Record): Effect.Effect<Saved> =>
+    Effect.suspend(() =>
+      readable
+        ? put(record)
+        : Effect.flatMap(load, (found) => (Either.isLeft(found) ? Effect.succeed("failed" as const) : put(record)))
     )
 
   const lease = (owner: string) => asked("lock", () => store.lease(key, owner, RenewalPolicy.leaseDuration))
@@ -109,45 +122,6 @@ export const make = (options: {
     Duration.sum(timeout, provider.loginPause ?? Duration.zero),
     Duration.times(RenewalPolicy.leaseDuration, 2)
   )
-
-  const taken = new StoreFailure({
-    operation: "lock",
-    problem: "another process is obtaining a token, and goes on for too long"
-  })
-
-  /** One try for the exclusive section. None says that somebody else has it, and has nothing to show yet. */
-  const tryLock = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
-    Effect.flatMap(lease(owner), (leased) =>
-      Either.isLeft(leased)
-        ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
-        : Effect.map(load, (found): Option.Option<Event> => {
-            const mine = leased.right
-            if (Either.isLeft(found)) return Option.some({ _tag: "LockFailed", failure: found.left, taken: false })
-            const record = found.right
-            return mine || Option.exists(record, ({ generation }) => generation > known.generation)
-              ? Option.some({ _tag: "Locked", record, mine })
-              : Option.none()
-          })
-    )
-
-  const lock = (owner: string, known: TokenStore.Version, wanted: () => boolean): Effect.Effect<Event> =>
-    Effect.flatMap(Moment.now, (since) => {
-      const failed: Event = { _tag: "LockFailed", failure: taken, taken: true }
-      const again = (tries: number): Effect.Effect<Event> =>
-        Effect.flatMap(
-          Effect.zip(tryLock(owner, known), Effect.zip(Moment.now, Random.next)),
-          ([event, [now, random]]) =>
-            Option.isSome(event)
-              ? Effect.succeed(event.value)
-              : !wanted() || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
-                ? Effect.succeed(failed)
-                : Effect.zipRight(
-                    Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
-                    Effect.suspend(() => again(tries + 1))
-                  )
-        )
-      return Effect.catchAllCause(again(1), () => Effect.succeed(failed))
-    })
 
   const revoke = (tokens: Token.TokenSet): Effect.Effect<void> =>
     Option.match(provider.revoke, {
@@ -175,9 +149,9 @@ export const make = (options: {
   const carryOut: Courier["carryOut"] = (command) => {
     switch (command._tag) {
       case "Load":
-        return Effect.map(load, (result) =>
+        return Effect.zipWith(Moment.now, load, (at, result) =>
           Either.isRight(result)
-            ? { _tag: "Loaded", record: result.right }
+            ? { _tag: "Loaded", record: result.right, at }
             : { _tag: "LoadFailed", failure: result.left }
         )
       case "ReadCredentials":
@@ -210,19 +184,20 @@ export const make = (options: {
           Effect.map(save(Held.toRecord(command.held, now)), (result) => ({
             _tag: "Saved",
             held: command.held,
-            result
+            result,
+            at: now
           }))
         )
       case "Amend":
         return Effect.flatMap(Moment.now, (now) =>
-          Effect.map(save(Held.toRecord(command.held, now)), (result) => ({ _tag: "Amended", result }))
+          Effect.map(save(Held.toRecord(command.held, now)), (result) => ({ _tag: "Amended", result, at: now }))
         )
       case "Revoke":
         return Effect.as(revoke(command.tokens), { _tag: "Revoked" })
     }
   }
 
-  return { carryOut, load, save, lock, lease, release, revoke }
+  return { carryOut, load, save, lease, release, longestWait, revoke }
 }
 
 /** What a log in asked for by name says when there is nothing to log in with. */

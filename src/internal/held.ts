@@ -14,7 +14,13 @@ import type { Found, Record, RefreshRecord } from "./record.js"
 export type RefreshState =
   | { readonly _tag: "Usable" }
   /** It may have been sent, and nobody knows whether it was spent; `again` once that happened a second time. */
-  | { readonly _tag: "Doubtful"; readonly since: Moment.Moment; readonly again: boolean }
+  | {
+      readonly _tag: "Doubtful"
+      readonly since: Moment.Moment
+      readonly again: boolean
+      /** By which its writer knows it again: a random number. */
+      readonly mark: number
+    }
   | { readonly _tag: "Dead"; readonly failure: InvalidRefreshToken | TokenExpired }
 
 /** The token set in hand, and when it arrived. */
@@ -68,7 +74,9 @@ export const fromRecord = (record: Found, tokens: Token.TokenSet, atMost: number
     arrived: since(record.age),
     refreshArrived: since(record.refreshAge),
     refresh:
-      refresh._tag === "Doubtful" ? { _tag: "Doubtful", since: since(refresh.age), again: refresh.again } : refresh
+      refresh._tag === "Doubtful"
+        ? { _tag: "Doubtful", since: since(refresh.age), again: refresh.again, mark: refresh.mark }
+        : refresh
   }
 }
 
@@ -76,7 +84,9 @@ export const toRecord = (held: Held, now: Moment.Moment): Record => {
   const age = (since: Moment.Moment) => Duration.millis(Moment.age(since, now))
   const { generation, refresh, revision, tokens } = held
   const kept: RefreshRecord =
-    refresh._tag === "Doubtful" ? { _tag: "Doubtful", age: age(refresh.since), again: refresh.again } : refresh
+    refresh._tag === "Doubtful"
+      ? { _tag: "Doubtful", age: age(refresh.since), again: refresh.again, mark: refresh.mark }
+      : refresh
   return {
     generation,
     revision,

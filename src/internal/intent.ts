@@ -2,7 +2,7 @@ import * as AuthError from "../AuthError.js"
 import type { Amending, Flight, Now, Rules, State } from "../SessionState.js"
 import { isUnknown } from "./failure.js"
 import * as Held from "./held.js"
-import type { Saved } from "./order.js"
+import type { Event } from "./order.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./step.js"
 
 /**
@@ -14,7 +14,9 @@ export const send = (rules: Rules, state: State, flight: Flight, held: Held.Held
   if (flight.guard !== undefined && flight.guard !== "held") return fail(state, flight.guard, now)
   const { refresh } = held
   const doubt: Held.RefreshState =
-    refresh._tag === "Doubtful" ? { ...refresh, again: true } : { _tag: "Doubtful", since: now, again: false }
+    refresh._tag === "Doubtful"
+      ? { ...refresh, again: true, mark: now.random }
+      : { _tag: "Doubtful", since: now, again: false, mark: now.random }
   return amend(state, flight, Held.amended(held, doubt), { _tag: "Intent", before: refresh })
 }
 
@@ -24,13 +26,18 @@ const amend = (state: State, flight: Flight, held: Held.Held, amending: Amending
 ]
 
 /** The refresh token in hand was written down as being sent, not sent or refused: what comes next. */
-export const written = (state: State, flight: Flight, result: Saved, now: Now): Step => {
+export const written = (
+  state: State,
+  flight: Flight,
+  { at, result }: Event & { readonly _tag: "Amended" },
+  now: Now
+): Step => {
   const { held } = state
   const { amending } = flight
   if (held === undefined || amending === undefined) return land(state, askAgain)
   // What somebody else wrote under this revision is news to this session.
   const mine = result === "older" ? Held.unwritten(held) : held
-  const looked = result === "saved" ? { at: now, version: held } : state.looked
+  const looked = result === "saved" ? { at, version: held } : state.looked
   const known: State = {
     ...state,
     held: mine,
@@ -41,7 +48,12 @@ export const written = (state: State, flight: Flight, result: Saved, now: Now): 
     case "Intent": {
       const before = { ...Held.unwritten(held), refresh: amending.before }
       if (result === "saved") return [{ _tag: "Refresh", tokens: held.tokens }, known]
-      if (result === "failed" || flight.conflict === true) return fail({ ...state, held: before }, unrecorded, now)
+      if (result === "failed" || flight.conflict === true) {
+        // The store may have taken it all the same, and it would look as if somebody had sent this token.
+        const unsent =
+          held.refresh._tag === "Doubtful" ? { mark: held.refresh.mark, before: amending.before } : undefined
+        return fail({ ...state, held: before, unsent }, unrecorded, now)
+      }
       // Somebody else has the exclusive section now. What they wrote is read before anything is sent.
       const onwards: Flight = { ...flight, amending: undefined, guard: undefined, conflict: true }
       return [{ _tag: "Load" }, { ...state, held: before, flight: onwards }]

@@ -1,6 +1,7 @@
 import type * as Option from "effect/Option"
 import type * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
+import type * as Moment from "../Moment.js"
 import type * as Token from "../Token.js"
 import type { Version } from "../TokenStore.js"
 import type * as Held from "./held.js"
@@ -29,14 +30,19 @@ export type Landed =
   | { readonly _tag: "AskAgain" }
   | { readonly _tag: "Failure"; readonly failure: AuthError.AuthError }
 
-/** What became of a command. */
+/** What became of a command. `at` is when the store was asked: what it kept then is known, and what came later is not. */
 export type Event =
   | { readonly _tag: "Started" }
-  | { readonly _tag: "Loaded"; readonly record: Option.Option<Found> }
-  | { readonly _tag: "Locked"; readonly record: Option.Option<Found>; readonly mine: boolean }
+  | { readonly _tag: "Loaded"; readonly record: Option.Option<Found>; readonly at: Moment.Moment }
+  | {
+      readonly _tag: "Locked"
+      readonly record: Option.Option<Found>
+      readonly mine: boolean
+      readonly at: Moment.Moment
+    }
   /** `taken`: by somebody who keeps it alive. */
   | { readonly _tag: "LockFailed"; readonly failure: AuthError.StoreFailure; readonly taken: boolean }
-  | { readonly _tag: "Amended"; readonly result: Saved }
+  | { readonly _tag: "Amended"; readonly result: Saved; readonly at: Moment.Moment }
   | { readonly _tag: "LoadFailed"; readonly failure: AuthError.AuthError }
   | { readonly _tag: "CredentialsRead"; readonly credentials: Option.Option<UserPassword>; readonly enough: boolean }
   | { readonly _tag: "CredentialsFailed"; readonly failure: AuthError.AuthError }
@@ -48,5 +54,5 @@ export type Event =
       readonly failure: AuthError.AuthError
       readonly credentials: Option.Option<UserPassword>
     }
-  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: Saved }
+  | { readonly _tag: "Saved"; readonly held: Held.Held; readonly result: Saved; readonly at: Moment.Moment }
   | { readonly _tag: "Revoked" }

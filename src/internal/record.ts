@@ -36,7 +36,7 @@ const Secret = Schema.OptionFromNullOr(Token.TokenFromString)
 
 const Refresh = Schema.Union(
   Schema.TaggedStruct("Usable", {}),
-  Schema.TaggedStruct("Doubtful", { age: Schema.DurationFromMillis, again: Schema.Boolean }),
+  Schema.TaggedStruct("Doubtful", { age: Schema.DurationFromMillis, again: Schema.Boolean, mark: Schema.Finite }),
   Schema.TaggedStruct("Dead", { failure: Schema.Union(InvalidRefreshToken, TokenExpired) })
 )
 
@@ -104,8 +104,12 @@ export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailu
   return decodeContents(text).pipe(
     Either.mapLeft((error) =>
       unreadable(
+        key,
         Option.match(readFormat(text), {
-          onNone: () => "what it keeps is no record of this library",
+          onNone: () =>
+            text.startsWith("effect-auth:encrypted:")
+              ? "what it keeps is encrypted; put Encrypted around this store"
+              : "what it keeps is no record of this library",
           onSome: (found) =>
             found.format > format
               ? `its record has the format ${found.format}, and this version of effect-auth reads ${format}; upgrade it`
@@ -115,11 +119,11 @@ export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailu
     ),
     Either.filterOrLeft(
       (record) => record.key === key,
-      () => unreadable("it handed out the record of another key")
+      () => unreadable(key, "it handed out the record of another key")
     ),
     Either.filterOrLeft(
       ({ generation, revision }) => generation === kept.generation && revision === kept.revision,
-      () => unreadable("it handed out the record under another version than its own")
+      () => unreadable(key, "it handed out the record under another version than its own")
     ),
     Either.map((record) => ({ ...record, kept: kept.age }))
   )
@@ -130,5 +134,8 @@ const place = (error: ParseResult.ParseError) =>
     .map(({ path }) => path.join("."))
     .join(", ")
 
-const unreadable = (problem: string) =>
-  new StoreFailure({ operation: "load", problem: `${problem} (nothing was changed; remove it by hand to start anew)` })
+const unreadable = (key: string, problem: string) =>
+  new StoreFailure({
+    operation: "load",
+    problem: `${problem} (for ${JSON.stringify(key)}; nothing was changed; if it is to go, remove it by hand)`
+  })

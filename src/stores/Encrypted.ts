@@ -25,9 +25,8 @@ import * as TokenStore from "../TokenStore.js"
  * A key is 32 random bytes in base64 or base64url, as `openssl rand -base64 32` makes them. It is named by the first eight
  * bytes of a SHA-256 of it, so that nobody needs to invent names.
  *
- * To change the key, put the new one in `key` and the one before in `keysOld`, first on every process that shares the
- * store; each entry is written under the new key the next time it is saved. Whoever has only the old key cannot read it
- * then, so where processes are replaced one after the other, give all of them the new key in `keysOld` beforehand.
+ * To change the key: first put the new one in `keysOld` of every process that shares the store; then put it in `key`, and
+ * the one before in `keysOld`, one process after the other; and leave out the one before when each entry was saved again.
  *
  * @since 0.1.0
  * @category models

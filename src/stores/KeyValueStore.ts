@@ -124,7 +124,8 @@ export const make = ({
   })
 
 /**
- * Keeps tokens in the `KeyValueStore` of the context.
+ * Keeps tokens in the `KeyValueStore` of the context, for one process. Not for `KeyValueStore.layerFileSystem`, whose files
+ * others may be able to read: `stores/File` is for files.
  *
  * @since 0.1.0
  * @category layers

@@ -78,7 +78,7 @@ export const make = (client: Client, options: Options = {}): Effect.Effect<Servi
 /**
  * A store with a connection of its own, which ends with the scope and keeps the process alive until then.
  *
- * The layer does not wait for the server: the first call waits for the connection, up to 1.5 seconds. A lost connection
+ * The server has to run with `maxmemory-policy noeviction`. The layer does not wait for the server: the first call waits for the connection, up to 1.5 seconds. A lost connection
  * is made anew by itself, and until then each call fails at once. Fails with `Misconfigured` when an option is wrong.
  *
  * @since 0.1.0

@@ -196,8 +196,9 @@ describe("a process is killed, and the next one starts", () => {
           for (const problem of problems) assert.match(problem, /^InvalidRefreshToken/)
         } else {
           assert.deepStrictEqual(problems, [])
-          // An orphaned lock ends by itself, where the store is a server also while the next process starts.
-          const [least, most] = expected === nothing ? [0, 8000] : [death.store === "file" ? 9000 : 0, 15_000]
+          // An orphaned lock costs seconds, generously for a busy machine, and no manual delete; where the store is a server,
+          // they pass while the next process starts.
+          const [least, most] = expected === nothing ? [0, 20_000] : [death.store === "file" ? 9000 : 0, 40_000]
           assert.isAbove(millis ?? 0, least)
           assert.isBelow(millis ?? Number.POSITIVE_INFINITY, most)
         }

@@ -1,0 +1,122 @@
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import { StoreFailure } from "../AuthError.js"
+import * as Moment from "../Moment.js"
+import * as RenewalPolicy from "../RenewalPolicy.js"
+import type { Landing } from "../SessionState.js"
+import type * as TokenStore from "../TokenStore.js"
+import type { Courier } from "./courier.js"
+import type { Event } from "./order.js"
+
+/** Law 20: the exclusive section of a session's key, which it has for as long as one of its flights is in it. */
+export interface Section {
+  /** Waits for it, unless somebody else obtains a newer generation, or the flight is not `wanted` any more. */
+  readonly enter: (landing: Landing, known: TokenStore.Version, wanted: Effect.Effect<boolean>) => Effect.Effect<Event>
+  /** Gives it back when the last flight has left. */
+  readonly leave: (landing: Landing) => Effect.Effect<void>
+}
+
+/** The exclusive section while this session has it, or waits for it. */
+interface Hold {
+  readonly owner: string
+  readonly flights: Set<Landing>
+  beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
+}
+
+export const make = ({ lease, load, longestWait, release }: Courier): Section => {
+  let hold: Hold | undefined
+  let givenBack: Effect.Effect<void> = Effect.void
+
+  /** One try for it. None says that somebody else has it, and has nothing to show yet. */
+  const attempt = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
+    Effect.flatMap(lease(owner), (leased) =>
+      Either.isLeft(leased)
+        ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
+        : Effect.zipWith(Moment.now, load, (at, found): Option.Option<Event> => {
+            const mine = leased.right
+            if (Either.isLeft(found)) return Option.some({ _tag: "LockFailed", failure: found.left, taken: false })
+            const record = found.right
+            return mine || Option.exists(record, ({ generation }) => generation > known.generation)
+              ? Option.some({ _tag: "Locked", record, mine, at })
+              : Option.none()
+          })
+    )
+
+  const wait = (owner: string, known: TokenStore.Version, wanted: Effect.Effect<boolean>): Effect.Effect<Event> =>
+    Effect.flatMap(Moment.now, (since) => {
+      const again = (tries: number): Effect.Effect<Event> =>
+        Effect.flatMap(
+          Effect.all([attempt(owner, known), Moment.now, Random.next, wanted]),
+          ([event, now, random, goesOn]) =>
+            Option.isSome(event)
+              ? Effect.succeed(event.value)
+              : !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
+                ? Effect.succeed(taken)
+                : Effect.zipRight(
+                    Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
+                    Effect.suspend(() => again(tries + 1))
+                  )
+        )
+      return Effect.catchAllCause(again(1), () => Effect.succeed(taken))
+    })
+
+  const enter: Section["enter"] = (landing, known, wanted) =>
+    Effect.suspend(() => {
+      // Under a name of its own each time, so that giving one back never gives back the next.
+      hold ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), beat: undefined }
+      const { owner } = hold
+      hold.flights.add(landing)
+      return givenBack.pipe(
+        Effect.zipRight(wait(owner, known, wanted)),
+        Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing)))
+      )
+    })
+
+  const leave: Section["leave"] = (landing) =>
+    Effect.suspend(() => {
+      if (!hold?.flights.delete(landing) || hold.flights.size > 0) return Effect.void
+      const { beat, owner } = hold
+      const done = Deferred.unsafeMake<void>(FiberId.none)
+      hold = undefined
+      givenBack = Deferred.await(done)
+      // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
+      const still = beat === undefined ? Effect.void : Effect.zipRight(beat.stop, Fiber.await(beat.fiber))
+      return still.pipe(
+        // In a fiber of its own, as the flight may have been interrupted by the closing session.
+        Effect.zipRight(Effect.flatMap(Effect.forkDaemon(release(owner)), Fiber.await)),
+        Effect.zipRight(Deferred.succeed(done, void 0))
+      )
+    })
+
+  /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
+  const stayAlive: Effect.Effect<void> = Effect.gen(function* () {
+    const mine = hold
+    if (mine === undefined || mine.beat !== undefined) return
+    const stopped = yield* Deferred.make<void>()
+    const fiber = yield* Deferred.await(stopped).pipe(
+      Effect.timeoutOption(RenewalPolicy.leaseBeat),
+      Effect.interruptible,
+      Effect.tap((over) => (Option.isNone(over) ? lease(mine.owner) : Effect.void)),
+      Effect.repeat({ while: Option.isNone }),
+      Effect.forkDaemon
+    )
+    mine.beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
+  })
+
+  return { enter, leave }
+}
+
+const taken: Event = {
+  _tag: "LockFailed",
+  taken: true,
+  failure: new StoreFailure({
+    operation: "lock",
+    problem: "another process is obtaining a token, and goes on for too long"
+  })
+}
