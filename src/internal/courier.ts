@@ -83,14 +83,16 @@ export const make = (options: {
   let readable = true
 
   // For how long it was kept was told some time between asking and now: at the latest, this long ago.
-  const load = Effect.timed(asked("load", () => store.load(key))).pipe(
-    Effect.map(([took, kept]) =>
+  const load = Effect.all([Moment.now, asked("load", () => store.load(key)), Moment.now]).pipe(
+    Effect.map(([since, kept, now]) =>
       Either.flatMap(
         kept,
         Option.match({
           onNone: () => Either.right(Option.none()),
-          onSome: (found) =>
-            Either.map(Record.decode(key, { ...found, age: Duration.sum(found.age, took) }), Option.some)
+          onSome: (found) => {
+            const age = Duration.sum(found.age, Duration.millis(Moment.age(since, now)))
+            return Either.map(Record.decode(key, { ...found, age }), Option.some)
+          }
         })
       )
     ),

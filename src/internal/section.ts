@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -63,7 +64,9 @@ export const make = ({ lease, load, longestWait, release }: Courier): Section =>
                     Effect.suspend(() => again(tries + 1))
                   )
         )
-      return Effect.catchAllCause(again(1), () => Effect.succeed(taken))
+      return Effect.catchSomeCause(again(1), (cause) =>
+        Option.liftPredicate(Cause.isInterruptedOnly)(cause).pipe(Option.as(Effect.succeed(taken)))
+      )
     })
 
   const enter: Section["enter"] = (landing, known, wanted) =>

@@ -1,11 +1,12 @@
 import { Reactivity } from "@effect/experimental"
 import { SqlClient, Statement } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
 import { Effect, Layer, Redacted } from "effect"
 import * as Sql from "../../src/stores/Sql.js"
+import { layer } from "../support/layered.js"
 import { pg, sqlSuite } from "./sqlSuite.js"
 
 /** The URL of a Postgres inside of this process. */
@@ -26,7 +27,7 @@ const client = Layer.unwrapScoped(
   Effect.map(pglite, (url) => PgClient.layer({ url: Redacted.make(url), maxConnections: 1 }))
 )
 
-layer(client, { excludeTestServices: true, timeout: "60 seconds" })("the store on PGlite", (it) => {
+layer(client, { timeout: "60 seconds" })("the store on PGlite", (it) => {
   sqlSuite(it, pg)
 
   it.effect("a client that translates names for the application changes nothing here", () =>
