@@ -85,7 +85,8 @@ export const postgres: Dialect = {
     }
   },
   // Where transactions are serializable by default, who loses a race is told so.
-  again: /^40001$/,
+  // The second is a cancellation, which may have been meant for a statement before this one on the same connection.
+  again: /^(40001|57014)$/,
   making: /^(23505|42P07|42710)$/,
   problems: (table) => [
     [/^42P01$/, missing(table)],
