@@ -599,6 +599,7 @@ describe("law 21: the intent", () => {
       const s = yield* session(p, { store: store.service, key: "key" })
       store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" }))
       yield* s.accessToken
+      yield* settle
       store.state.save = undefined
       const inner = store.inner.save
       let first = true
