@@ -14,7 +14,7 @@ import * as Held from "./internal/held.js"
 import { refreshFailed, send, written } from "./internal/intent.js"
 import type { Event, Landed } from "./internal/order.js"
 import type { Found } from "./internal/record.js"
-import { version } from "./internal/resting.js"
+import { nothingKept, version } from "./internal/resting.js"
 import { refusal } from "./internal/signIn.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./internal/step.js"
 import * as Moment from "./Moment.js"
@@ -134,7 +134,7 @@ const loaded = (
 ): Step => {
   const { pending } = flight
   const { looked } = before
-  const seen = Option.getOrElse(found, () => nothing)
+  const seen = Option.getOrElse(found, () => nothingKept)
   const state: State = { ...before, loaded: true, looked: { at, version: seen } }
   const newer = Option.getOrUndefined(
     Option.filter(found, (record) =>
@@ -157,8 +157,6 @@ const loaded = (
   return serves(rules, seed, now) ? land(seeded, seenBy(seed)) : choose(rules, seeded, flight, now)
 }
 
-const nothing: TokenStore.Version = { generation: -1, revision: 0 }
-
 /** Laws 14 and 20: what somebody else obtained, or knows of the same set, is taken over instead of asking the server. */
 const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMost: number, now: Now): Step => {
   const { generation, tokens } = newer
@@ -174,8 +172,8 @@ const takeOver = (rules: Rules, state: State, flight: Flight, newer: Found, atMo
   // When a token arrived that this process saw arrive, it knows best.
   const { unsent } = state
   // The intent that this session could not be sure of is no doubt: it knows that it sent nothing (law 17).
-  const mistaken = theirs.refresh._tag === "Doubtful" && theirs.refresh.mark === unsent?.mark
-  const refresh = mistaken && unsent !== undefined ? unsent.before : theirs.refresh
+  const { refresh: told } = theirs
+  const refresh = told._tag === "Doubtful" && told.mark === unsent?.mark ? unsent.before : told
   const held = known ? { ...theirs, refresh, issued: mine.issued, arrived: mine.arrived } : { ...theirs, refresh }
   const onwards: Flight = { ...flight, pending: undefined, because: undefined, looking: undefined }
   // What somebody else obtained has cost no exchange (law 11).

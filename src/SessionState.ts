@@ -12,6 +12,7 @@ import * as AuthError from "./AuthError.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
+import type { Amending, Intent } from "./internal/order.js"
 import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import * as Token from "./Token.js"
@@ -60,12 +61,6 @@ export interface Flight {
   readonly counted?: boolean | undefined
 }
 
-/** Why the record of a generation was written again last: the intent of law 21, or what became of it. */
-export type Amending =
-  | { readonly _tag: "Intent"; readonly before: Held.RefreshState }
-  | { readonly _tag: "Unsent"; readonly failure: AuthError.AuthError }
-  | { readonly _tag: "Refused" }
-
 /** What keeps the session from an exchange: the last failure, and until when (for ever, if `until` is absent). */
 export interface Block {
   readonly failure: AuthError.AuthError
@@ -89,8 +84,8 @@ export interface State {
   readonly saved: boolean
   /** When this session last knew what the store kept, and what that was: anything newer was saved later (law 20). */
   readonly looked: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
-  /** An intent that was not followed by a request, though the store may have taken it; and what was known before. */
-  readonly unsent: { readonly mark: number; readonly before: Held.RefreshState } | undefined
+  /** An intent that was not followed by a request, though the store may have taken it. */
+  readonly unsent: Intent | undefined
   readonly strikes: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
   readonly refused:
     | {

@@ -1,8 +1,8 @@
 import * as AuthError from "../AuthError.js"
-import type { Amending, Flight, Now, Rules, State } from "../SessionState.js"
+import type { Flight, Now, Rules, State } from "../SessionState.js"
 import { isUnknown } from "./failure.js"
 import * as Held from "./held.js"
-import type { Event } from "./order.js"
+import type { Amending, Event } from "./order.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./step.js"
 
 /**
@@ -12,12 +12,11 @@ import { askAgain, fail, land, readCredentials, type Step } from "./step.js"
 export const send = (rules: Rules, state: State, flight: Flight, held: Held.Held, now: Now): Step => {
   if (rules.provider.rotation === "none") return [{ _tag: "Refresh", tokens: held.tokens }, state]
   if (flight.guard !== undefined && flight.guard !== "held") return fail(state, flight.guard, now)
-  const { refresh } = held
+  const { refresh: before } = held
+  const { random: mark } = now
   const doubt: Held.RefreshState =
-    refresh._tag === "Doubtful"
-      ? { ...refresh, again: true, mark: now.random }
-      : { _tag: "Doubtful", since: now, again: false, mark: now.random }
-  return amend(state, flight, Held.amended(held, doubt), { _tag: "Intent", before: refresh })
+    before._tag === "Doubtful" ? { ...before, again: true, mark } : { _tag: "Doubtful", since: now, again: false, mark }
+  return amend(state, flight, Held.amended(held, doubt), { _tag: "Intent", before, mark })
 }
 
 const amend = (state: State, flight: Flight, held: Held.Held, amending: Amending): Step => [
@@ -50,9 +49,7 @@ export const written = (
       if (result === "saved") return [{ _tag: "Refresh", tokens: held.tokens }, known]
       if (result === "failed" || flight.conflict === true) {
         // The store may have taken it all the same, and it would look as if somebody had sent this token.
-        const unsent =
-          held.refresh._tag === "Doubtful" ? { mark: held.refresh.mark, before: amending.before } : undefined
-        return fail({ ...state, held: before, unsent }, unrecorded, now)
+        return fail({ ...state, held: before, unsent: amending }, unrecorded, now)
       }
       // Somebody else has the exclusive section now. What they wrote is read before anything is sent.
       const onwards: Flight = { ...flight, amending: undefined, guard: undefined, conflict: true }

@@ -24,6 +24,19 @@ export type Command =
 /** What became of saving something. */
 export type Saved = "saved" | "older" | "failed"
 
+/** The intent of law 21: what was known before, and the mark by which its note is known again. */
+export interface Intent {
+  readonly _tag: "Intent"
+  readonly before: Held.RefreshState
+  readonly mark: number
+}
+
+/** Why the record of a generation was written again last: the intent of law 21, or what became of it. */
+export type Amending =
+  | Intent
+  | { readonly _tag: "Unsent"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "Refused" }
+
 /** What the callers of a flight are told. */
 export type Landed =
   | { readonly _tag: "Token"; readonly token: Token.AccessToken }

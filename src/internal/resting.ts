@@ -62,8 +62,9 @@ export const newest = (
   const mine = Option.map(Option.fromNullable(state.held ?? state.seed), ({ tokens }) => tokens)
   return Option.match(Option.flatten(Either.getRight(found)), {
     onNone: () => mine,
-    onSome: (record) => (TokenStore.isNewer(record, state.held ?? unread) ? record.tokens : mine)
+    onSome: (record) => (TokenStore.isNewer(record, state.held ?? nothingKept) ? record.tokens : mine)
   })
 }
 
-const unread: TokenStore.Version = { generation: -1, revision: 0 }
+/** Older than anything that a store keeps. */
+export const nothingKept: TokenStore.Version = { generation: -1, revision: 0 }

@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { byVersion, isNewer, type Version } from "../TokenStore.js"
+import { sha256 } from "./key.js"
 
 /**
  * What processes agree on without talking to each other: two empty files whose *names* are the state. A name is only
@@ -85,11 +86,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 export const decode = (bytes: Uint8Array): string => decoder.decode(bytes)
 
 /** A name of 32 letters for any text. */
-export const digest = (text: string): Effect.Effect<string> =>
-  Effect.map(
-    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", encoder.encode(text))),
-    (bytes) => Array.from(new Uint8Array(bytes, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("")
-  )
+export const digest = (text: string): Effect.Effect<string> => Effect.map(sha256(text), (hex) => hex.slice(0, 32))
 
 const problems: Readonly<Record<string, string>> = {
   EACCES: "may not be read and written by this process",

@@ -24,6 +24,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { ClientClosedError, createClient, ErrorReply } from "redis"
 import { Misconfigured, StoreFailure } from "../AuthError.js"
+import * as Key from "../internal/key.js"
 import * as Valid from "../internal/options.js"
 import * as Scripts from "../internal/redisScripts.js"
 import { type Service, TokenStore } from "../TokenStore.js"
@@ -166,8 +167,8 @@ const open = (
 
 const over = (connection: () => Connection, options: Options): Effect.Effect<Service, Misconfigured> =>
   Effect.map(Valid.nonEmpty("prefix", options.prefix ?? "effect-auth"), (prefix): Service => {
-    // The braces keep entry and lease on one node of a cluster. What UTF-8 could not tell apart is escaped.
-    const entryOf = (key: string) => `${prefix}:{${JSON.stringify(key).slice(1, -1)}}`
+    // The braces keep entry and lease on one node of a cluster.
+    const entryOf = (key: string) => `${prefix}:{${Key.readable(key)}}`
     const leaseOf = (key: string) => `${entryOf(key)}:lease`
 
     const run = (

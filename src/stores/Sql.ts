@@ -43,13 +43,13 @@ import * as Statement from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../AuthError.js"
+import * as Key from "../internal/key.js"
 import * as sqlDialects from "../internal/sqlDialects.js"
 import * as Token from "../Token.js"
 import { type Service, TokenStore } from "../TokenStore.js"
@@ -190,15 +190,9 @@ const alone = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
 
 /** What stands in the row for a key: something that can be read, of no more than an index takes, and its own for each key. */
 const idOf = (key: string): Effect.Effect<string> => {
-  // Postgres and others have no NUL, and UTF-8 has no half of a character.
-  const id = JSON.stringify(key).slice(1, -1)
-  return id.length <= 500
-    ? Effect.succeed(id)
-    : Effect.map(
-        Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(id))),
-        // No JSON has this escape.
-        (digest) => `\\sha256:${Encoding.encodeHex(new Uint8Array(digest))}`
-      )
+  const id = Key.readable(key)
+  // No JSON has this escape.
+  return id.length <= 500 ? Effect.succeed(id) : Effect.map(Key.sha256(id), (digest) => `\\sha256:${digest}`)
 }
 
 /** Some drivers answer large numbers as text, others all. */
