@@ -1,11 +1,11 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { SqlClient } from "@effect/sql"
 import { MysqlClient } from "@effect/sql-mysql2"
 import { Config, Effect, Layer, Option, Redacted, Schedule, type Scope } from "effect"
+import { exited, freePort, guard, run, servant } from "./servants.js"
 
 /** A MariaDB or MySQL for tests. Nothing in its URL is worth anything to anybody. */
 export interface Mysql {
@@ -38,15 +38,6 @@ const found = Effect.gen(function* () {
   return Option.all(places.map(Option.fromNullable))
 })
 
-/** Who runs the server: it does not run as root. */
-const servant = (): { readonly uid: number; readonly gid: number } | undefined => {
-  if (process.getuid?.() !== 0) return undefined
-  const users = fs.readFileSync("/etc/passwd", "utf8").split("\n")
-  const user = ["mysql:", "nobody:"].flatMap((name) => users.filter((line) => line.startsWith(name)))[0]
-  const [, , uid, gid] = (user ?? "").split(":")
-  return { uid: Number(uid), gid: Number(gid) }
-}
-
 const databaseOf = (url: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.suspend(() => {
     const name = `test_${globalThis.crypto.randomUUID().replaceAll("-", "")}`
@@ -64,41 +55,11 @@ const databaseOf = (url: string): Effect.Effect<string, never, Scope.Scope> =>
     )
   })
 
-const freePort = Effect.async<number>((resume) => {
-  const server = net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-/**
- * Runs a program until it is told to stop. Standard input ends with this process at the latest, also when that is killed:
- * then nobody else will end the program and remove its folder.
- */
-const guard = `
-"$@" >>"$FOLDER/log" 2>&1 &
-echo $!
-if read -r word; then kill -TERM $!; wait $!
-else kill -KILL $!; wait $!; rm -rf "$FOLDER"
-fi
-`
-
-const run = (program: string, args: ReadonlyArray<string>, user = servant()) =>
-  Effect.async<string, Error>((resume) => {
-    execFile(program, args, { cwd: "/", ...user }, (error, stdout) =>
-      resume(error === null ? Effect.succeed(stdout) : Effect.fail(error))
-    )
-  })
-
-const exited = (child: ChildProcess) =>
-  Effect.async<void>((resume) => {
-    if (child.exitCode !== null || child.signalCode !== null) resume(Effect.void)
-    else child.once("exit", () => resume(Effect.void))
-  })
+const guarded = guard({ stop: "TERM", orphaned: "KILL" })
 
 const privately = ([install = "", mariadbd = ""]: ReadonlyArray<string>): Effect.Effect<Mysql, unknown, Scope.Scope> =>
   Effect.gen(function* () {
-    const user = servant()
+    const user = servant("mysql", "nobody")
     const home = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "mysql-"))),
       (home) => Effect.sync(() => fs.rmSync(home, { recursive: true, force: true }))
@@ -111,10 +72,14 @@ const privately = ([install = "", mariadbd = ""]: ReadonlyArray<string>): Effect
     ]
     fs.writeFileSync(setup, statements.join("\n"))
     if (user !== undefined) for (const one of [home, setup]) fs.chownSync(one, user.uid, user.gid)
-    yield* run(install, [
-      ...["--no-defaults", `--datadir=${data}`, "--skip-test-db", "--skip-name-resolve"],
-      ...["--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"]
-    ])
+    yield* run(
+      install,
+      [
+        ...["--no-defaults", `--datadir=${data}`, "--skip-test-db", "--skip-name-resolve"],
+        ...["--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"]
+      ],
+      user
+    )
     const port = yield* freePort
     const url = `mysql://tester:${password}@127.0.0.1:${port}/mysql`
 
@@ -131,7 +96,7 @@ const privately = ([install = "", mariadbd = ""]: ReadonlyArray<string>): Effect
         ],
         ...["--innodb-flush-method=nosync", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"]
       ]
-      const child = spawn("sh", ["-c", guard, "sh", mariadbd, ...args], {
+      const child = spawn("sh", ["-c", guarded, "sh", mariadbd, ...args], {
         ...user,
         cwd: "/",
         env: { FOLDER: home },

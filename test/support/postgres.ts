@@ -1,11 +1,11 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { Config, Effect, Option, Redacted, Schedule, type Scope } from "effect"
+import { exited, freePort, guard, run, servant } from "./servants.js"
 
 /** A Postgres for tests. Nothing in its URL is worth anything to anybody. */
 export interface Postgres {
@@ -39,15 +39,6 @@ const folder = Effect.gen(function* () {
   )
 })
 
-/** Who runs the server: it does not run as root. */
-const servant = (): { readonly uid: number; readonly gid: number } | undefined => {
-  if (process.getuid?.() !== 0) return undefined
-  const users = fs.readFileSync("/etc/passwd", "utf8").split("\n")
-  const user = ["postgres:", "nobody:"].flatMap((name) => users.filter((line) => line.startsWith(name)))[0]
-  const [, , uid, gid] = (user ?? "").split(":")
-  return { uid: Number(uid), gid: Number(gid) }
-}
-
 const databaseOf = (url: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.suspend(() => {
     const name = `test_${globalThis.crypto.randomUUID().replaceAll("-", "")}`
@@ -65,41 +56,11 @@ const databaseOf = (url: string): Effect.Effect<string, never, Scope.Scope> =>
     )
   })
 
-const freePort = Effect.async<number>((resume) => {
-  const server = net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-/**
- * Runs a program until it is told to stop. Standard input ends with this process at the latest, also when that is killed:
- * then nobody else will end the program and remove its folder.
- */
-const guard = `
-"$@" >>"$FOLDER/log" 2>&1 &
-echo $!
-if read -r word; then kill -INT $!; wait $!
-else kill -QUIT $!; wait $!; rm -rf "$FOLDER"
-fi
-`
-
-const run = (program: string, args: ReadonlyArray<string>, user = servant()) =>
-  Effect.async<string, Error>((resume) => {
-    execFile(program, args, { cwd: "/", ...user }, (error, stdout) =>
-      resume(error === null ? Effect.succeed(stdout) : Effect.fail(error))
-    )
-  })
-
-const exited = (child: ChildProcess) =>
-  Effect.async<void>((resume) => {
-    if (child.exitCode !== null || child.signalCode !== null) resume(Effect.void)
-    else child.once("exit", () => resume(Effect.void))
-  })
+const guarded = guard({ stop: "INT", orphaned: "QUIT" })
 
 const privately = (bin: string): Effect.Effect<Postgres, Error, Scope.Scope> =>
   Effect.gen(function* () {
-    const user = servant()
+    const user = servant("postgres", "nobody")
     const home = yield* Effect.acquireRelease(
       Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "postgres-"))),
       (home) => Effect.sync(() => fs.rmSync(home, { recursive: true, force: true }))
@@ -107,10 +68,14 @@ const privately = (bin: string): Effect.Effect<Postgres, Error, Scope.Scope> =>
     const [data, secret] = [path.join(home, "data"), path.join(home, "secret")]
     fs.writeFileSync(secret, password)
     if (user !== undefined) for (const one of [home, secret]) fs.chownSync(one, user.uid, user.gid)
-    yield* run(path.join(bin, "initdb"), [
-      ...["-D", data, "-U", "tester", "-A", "scram-sha-256", "--pwfile", secret],
-      ...["-E", "UTF8", "--no-locale", "--no-sync"]
-    ])
+    yield* run(
+      path.join(bin, "initdb"),
+      [
+        ...["-D", data, "-U", "tester", "-A", "scram-sha-256", "--pwfile", secret],
+        ...["-E", "UTF8", "--no-locale", "--no-sync"]
+      ],
+      user
+    )
     const port = yield* freePort
 
     let server: { readonly child: ChildProcess; readonly pid: number } | undefined
@@ -124,7 +89,7 @@ const privately = (bin: string): Effect.Effect<Postgres, Error, Scope.Scope> =>
         max_connections: 60
       }
       const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
-      const child = spawn("sh", ["-c", guard, "sh", path.join(bin, "postgres"), "-D", data, ...args], {
+      const child = spawn("sh", ["-c", guarded, "sh", path.join(bin, "postgres"), "-D", data, ...args], {
         ...user,
         cwd: "/",
         env: { FOLDER: home },
@@ -137,7 +102,7 @@ const privately = (bin: string): Effect.Effect<Postgres, Error, Scope.Scope> =>
         child.stdout.once("data", (text) => resume(Effect.succeed(Number(text))))
       })
       server = { child, pid }
-      yield* Effect.retry(run(path.join(bin, "pg_isready"), ["-h", "127.0.0.1", "-p", `${port}`]), {
+      yield* Effect.retry(run(path.join(bin, "pg_isready"), ["-h", "127.0.0.1", "-p", `${port}`], user), {
         schedule: Schedule.spaced("50 millis"),
         times: 400
       })
