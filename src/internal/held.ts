@@ -132,17 +132,17 @@ export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Mo
   return age >= endAge(held) ? "expired" : age >= staleAge(held, leeway) ? "stale" : "fresh"
 }
 
-/** What a reader of a fresh token needs, and nothing else: until when, by either clock, and the ready-made answer. */
-export interface Snapshot {
+/** Until when the token in hand is fresh, by either clock, and the ready-made answer to whoever asks until then. */
+export interface Freshness {
   readonly freshMillis: number
   readonly freshNanos: bigint
   readonly exit: Exit.Exit<Token.AccessToken>
 }
 
-const stale: Snapshot = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
+const notFresh: Freshness = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
 
-export const snapshot = (held: Held | undefined, leeway: Duration.Duration): Snapshot => {
-  if (held === undefined || Option.isNone(held.tokens.accessToken)) return stale
+export const freshness = (held: Held | undefined, leeway: Duration.Duration): Freshness => {
+  if (held === undefined || Option.isNone(held.tokens.accessToken)) return notFresh
   const age = Math.min(staleAge(held, leeway), Duration.toMillis(Token.longestLifetime) * 2)
   return {
     freshMillis: held.arrived.millis + age,
