@@ -17,6 +17,7 @@ import { AuthProvider } from "./AuthProvider.js"
 import { Credentials } from "./Credentials.js"
 import * as Calls from "./internal/calls.js"
 import * as Engine from "./internal/engine.js"
+import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
 import * as SessionState from "./SessionState.js"
 import type * as Status from "./Status.js"
@@ -24,20 +25,20 @@ import * as Token from "./Token.js"
 import type { TokenStore } from "./TokenStore.js"
 
 /**
- * A session with an API.
+ * A session with an API. `E` is what may go wrong before there is one, as with a `SessionMap`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Service {
+export interface Service<E = never> {
   /**
    * A token that is valid now. A fresh one is answered at once; a stale one too, while it is renewed behind the caller's
    * back; without a valid one, the caller waits for the one exchange under way, whose failure it waits out for as long
    * as its `patience` lasts.
    */
-  readonly accessToken: Effect.Effect<Token.AccessToken, AuthError>
+  readonly accessToken: Effect.Effect<Token.AccessToken, AuthError | E>
   /** A token newer than the one current at the call. */
-  readonly refresh: Effect.Effect<Token.AccessToken, AuthError>
+  readonly refresh: Effect.Effect<Token.AccessToken, AuthError | E>
   /**
    * Reports that the API rejected a token, and answers the token to try instead. If that is the same token, trying again
    * would not help. `retried` says that the request had been tried again already.
@@ -45,20 +46,20 @@ export interface Service {
   readonly reject: (
     token: Token.AccessToken,
     options?: { readonly retried?: boolean | undefined }
-  ) => Effect.Effect<Token.AccessToken, AuthError>
+  ) => Effect.Effect<Token.AccessToken, AuthError | E>
   /** Logs in anew: forgets the old token set, and wins over an exchange under way. */
-  readonly login: Effect.Effect<Token.AccessToken, AuthError>
+  readonly login: Effect.Effect<Token.AccessToken, AuthError | E>
   /** Takes over tokens obtained elsewhere, in place of what the session holds. Fails with `Misconfigured` on a set without a token. */
-  readonly adopt: (tokens: Token.TokenSet) => Effect.Effect<void, AuthError>
+  readonly adopt: (tokens: Token.TokenSet) => Effect.Effect<void, AuthError | E>
   /** Signs out: locally at once and always, at the server where the API allows it. */
-  readonly logout: Effect.Effect<void>
+  readonly logout: Effect.Effect<void, E>
   /** What the session looks like from outside. */
-  readonly status: Effect.Effect<Status.Status>
+  readonly status: Effect.Effect<Status.Status, E>
   /**
    * The current status, then each that differs after something happened, in order; that time passed is no event. A slow
    * reader misses the oldest ones and delays nobody. Ends with the session.
    */
-  readonly changes: Stream.Stream<Status.Status>
+  readonly changes: Stream.Stream<Status.Status, E>
 }
 
 /**
@@ -119,17 +120,19 @@ export const make = (
     const provider = yield* AuthProvider
     const setting = yield* Setting.make(options)
     if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* Calls.unsendable("seed")
+    const { onChange } = options
     const engine = new Engine.Engine(
       {
         setting,
         provider,
         credentials: yield* Credentials,
         key: options.key ?? `${provider.name} ${provider.baseUrl.href}`,
-        onChange: options.onChange
+        onChange: onChange && (() => onChange(renewable))
       },
       SessionState.starting(options.seed, yield* Engine.reading)
     )
-    yield* Effect.addFinalizer(() => Engine.close(engine))
+    const renewable: Renewable = { renewalDelay: Pilot.renewalDelay(engine), renew: Pilot.renew(engine) }
+    yield* Effect.addFinalizer(() => Pilot.close(engine))
     const slow = Calls.obtain(engine, Calls.any)
     return {
       // Law 1: no lock, no fiber, no store. Either clock may say that the token is no longer fresh (law 5).

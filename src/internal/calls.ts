@@ -7,12 +7,16 @@ import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
 import * as SessionState from "../SessionState.js"
 import * as Token from "../Token.js"
 import * as Courier from "./courier.js"
-import { type Engine, launch, own, saveAgain, saveTwice, supersede, transition } from "./engine.js"
+import { type Engine, own, transition } from "./engine.js"
+import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
 import * as Resting from "./resting.js"
 import * as SignIn from "./signIn.js"
 
 /** What is answered once a session has closed. */
 export const hasClosed = "the layer of this session has closed"
+
+/** Whether a failure only says that the session has closed. */
+export const isClosing = (u: unknown): boolean => u instanceof Misconfigured && u.problem === hasClosed
 
 const whileOpen = <A>(engine: Engine, effect: () => Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
   Effect.suspend(() =>

@@ -1,27 +1,17 @@
 import type * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
+import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
-import * as Flight from "../Flight.js"
 import * as Moment from "../Moment.js"
-import * as RenewalPolicy from "../RenewalPolicy.js"
-import * as SessionState from "../SessionState.js"
+import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
-import type * as Token from "../Token.js"
-import * as Courier from "./courier.js"
 import * as Held from "./held.js"
-import type { Event, Landed } from "./order.js"
-import * as Resting from "./resting.js"
-import * as Section from "./section.js"
+import type * as Section from "./section.js"
 import type { Setting } from "./setting.js"
 
 /** The state of a session, and what a reader of a fresh token needs of it. */
@@ -53,7 +43,9 @@ export class Engine {
   /** The only mirror of the state, replaced by each change and nowhere else. */
   snapshot: Snapshot
   work: Work | undefined = undefined
+  /** Whoever listens to the changes of status, and how many they are. */
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
+  watched = 0
   readable = true
   closed = false
 
@@ -80,21 +72,6 @@ export class Engine {
   get timeout() {
     return this.setting.timeout
   }
-
-  /** In how many milliseconds it wants to be renewed. */
-  get renewalDelay(): Effect.Effect<number | undefined> {
-    return look(this, (state, now) => (this.closed ? undefined : SessionState.renewalDelay(this, state, now)))
-  }
-
-  /** Starts the exchange if it is due, and waits for nothing. */
-  get renew(): Effect.Effect<void> {
-    return Effect.uninterruptible(
-      Effect.flatMap(
-        transition(this, (state, now) => SessionState.renew(this, state, now, Deferred.unsafeMake(FiberId.none))),
-        (flight) => launch(this, flight)
-      )
-    )
-  }
 }
 
 /** Both clocks, and chance. */
@@ -103,7 +80,7 @@ export const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.no
   random
 }))
 
-const busy = (engine: Engine): Work => {
+export const busy = (engine: Engine): Work => {
   engine.work ??= {
     guard: SynchronizedRef.unsafeMake(engine.snapshot.state),
     changes: 0,
@@ -115,7 +92,7 @@ const busy = (engine: Engine): Work => {
   return engine.work
 }
 
-const rest = (engine: Engine): void => {
+export const rest = (engine: Engine): void => {
   const { work } = engine
   if (work?.changes === 0 && work.owned.size === 0 && !work.saving) engine.work = undefined
 }
@@ -171,7 +148,7 @@ const guarded = <A, R>(
   })
 
 // Whoever listens can neither fail a caller nor a flight (law 32). While a flight is under way, there is nothing to plan.
-const told = (engine: Engine): Effect.Effect<void> =>
+export const told = (engine: Engine): Effect.Effect<void> =>
   engine.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
     ? Effect.void
     : Effect.catchAllCause(
@@ -194,99 +171,6 @@ export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<
     })
   )
 
-/** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
-const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void> => {
-  const advance = (event: Event) => transition(engine, (state, now) => Flight.step(engine, state, landing, event, now))
-  const work = busy(engine)
-  const landed = Effect.gen(function* () {
-    let command = yield* advance({ _tag: "Started" })
-    while (command._tag !== "Land") {
-      if (command._tag === "Lock") work.section ??= Section.make(engine)
-      command = yield* advance(
-        yield* command._tag === "Lock"
-          ? (work.section ?? Section.make(engine)).enter(landing, command.known, isWanted(engine, landing))
-          : Courier.carryOut(engine, command)
-      )
-    }
-    return command.result
-  })
-  return landed.pipe(
-    Effect.catchAllDefect(() => transition(engine, (state, now) => Flight.crash(engine, state, landing, now))),
-    Effect.flatMap((result) => land(landing, result)),
-    Effect.zipRight(Effect.suspend(() => work.section?.leave(landing) ?? Effect.void)),
-    Effect.zipRight(saveAgain(engine))
-  )
-}
-
-const isWanted = (engine: Engine, landing: SessionState.Landing) =>
-  Effect.sync(() => !engine.closed && engine.snapshot.state.flight?.landing === landing)
-
-const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
-  switch (result._tag) {
-    case "Token":
-      return Deferred.succeed(landing, Option.some(result.token))
-    case "AskAgain":
-      return Deferred.succeed(landing, Option.none<Token.AccessToken>())
-    case "Failure":
-      return Deferred.fail(landing, result.failure)
-  }
-}
-
-export const launch = (engine: Engine, flight: SessionState.Flight | undefined): Effect.Effect<void> =>
-  flight === undefined
-    ? Effect.void
-    : Effect.asVoid(
-        own(
-          engine,
-          Effect.suspend(() => fly(engine, flight.landing))
-        )
-      )
-
-/** The callers of a flight in whose place something else came ask again. */
-export const supersede = (flight: SessionState.Flight | undefined): Effect.Effect<unknown> =>
-  flight === undefined ? Effect.void : land(flight.landing, { _tag: "AskAgain" })
-
-/** Law 18: what the store could not keep is saved in the background until it is, or until there is something newer. */
-export const saveAgain = (engine: Engine): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (engine.closed || engine.work?.saving || engine.snapshot.state.saved) return Effect.void
-    const work = busy(engine)
-    work.saving = true
-    return Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.void : Effect.fail("unsaved" as const))).pipe(
-      Effect.retry(RenewalPolicy.saving),
-      Effect.ignore,
-      Effect.ensuring(
-        Effect.sync(() => {
-          work.saving = false
-          rest(engine)
-        })
-      ),
-      // A set that came in the meantime may be unsaved as well.
-      Effect.zipRight(saveAgain(engine)),
-      Effect.interruptible,
-      Effect.forkDaemon,
-      Effect.flatMap((fiber) => Effect.sync(() => (work.saver = fiber)))
-    )
-  })
-
-const saveNow = (engine: Engine): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    const { state } = engine.snapshot
-    if (state.saved) return true
-    // A flight that is saving what it obtained takes the place of what is unsaved.
-    if (state.flight?.pending !== undefined || state.flight?.amending !== undefined) return false
-    const record = Resting.record(state, yield* Moment.now)
-    const result = yield* Courier.save(engine, record)
-    const kept = result === "older" ? yield* Courier.load(engine) : Either.right(Option.none())
-    return yield* transition(engine, (now) =>
-      Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)
-    )
-  })
-
-/** The second try is for a store that turned out to keep a newer generation than this session knew of. */
-export const saveTwice = (engine: Engine): Effect.Effect<boolean> =>
-  Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.succeed(saved) : saveNow(engine)))
-
 /** The status now, then each that follows: looking and subscribing are one step, so that none is missed or comes twice. */
 export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
   Stream.unwrapScoped(
@@ -294,25 +178,17 @@ export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
       Effect.gen(function* () {
         engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
         const later = yield* PubSub.subscribe(engine.watchers)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => engine.watched++),
+          () =>
+            Effect.suspend(() => {
+              engine.watched--
+              if (engine.watched === 0) engine.watchers = undefined
+              return told(engine)
+            })
+        )
         const first = Status.make(engine, state, yield* reading)
         return [Stream.concat(Stream.make(first), Stream.fromQueue(later)), state] as const
       })
     )
   ).pipe(Stream.changesWith(Status.equivalence))
-
-/** Laws 8 and 31: what is under way is waited for, what is not saved is saved, and neither for ever. */
-export const close = (engine: Engine): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    engine.closed = true
-    yield* told(engine)
-    const owned = () => engine.work?.owned ?? new Set()
-    if (engine.work?.saver !== undefined) yield* Fiber.interrupt(engine.work.saver)
-    const landed: Effect.Effect<void> = Effect.suspend(() =>
-      owned().size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(owned()), landed)
-    )
-    yield* Effect.timeoutOption(Effect.interruptible(landed), engine.setting.shutdownDeadline)
-    yield* Fiber.interruptAll(owned())
-    // In a fiber of its own, as the one that closes may have been interrupted itself.
-    yield* Effect.flatMap(own(engine, Effect.asVoid(saveTwice(engine))), Fiber.await)
-    if (engine.watchers !== undefined) yield* PubSub.shutdown(engine.watchers)
-  })

@@ -8,12 +8,12 @@ import * as Either from "effect/Either"
  * inside the fork that the bound makes: outside, Effect would have logged it, secrets and all. `late` also stands for an
  * effect that whoever closes had to interrupt.
  */
-export const settle = <A, E extends { readonly message: string }>(
+export const settle = <A, E>(
   name: string,
   effect: () => Effect.Effect<A, E>,
   limit: Duration.Duration,
   late: NoInfer<E>,
-  broken: NoInfer<E>
+  broken: NoInfer<E> & { readonly message: string }
 ): Effect.Effect<Either.Either<A, E>> => {
   const settled = Effect.catchAllCause(Effect.either(Effect.suspend(effect)), (cause) =>
     Cause.isInterruptedOnly(cause)
