@@ -123,10 +123,12 @@ export const renew = (engine: Engine): Effect.Effect<void> =>
   )
 
 /** For how many milliseconds more a session must not go, whoever uses it: zero when nothing would be lost with it. */
-export const holdsOn = (engine: Engine, now: Moment.Moment): number =>
-  engine.work !== undefined || engine.watched > 0
-    ? Number.POSITIVE_INFINITY
-    : Resting.holdsOn(engine.snapshot.state, now)
+export const holdsOn = (engine: Engine, now: Moment.Moment): number => {
+  if (engine.watched > 0) return Number.POSITIVE_INFINITY
+  // A fiber that is about to end, or a change: nothing tells when it has, so it is looked at again.
+  const busy = engine.work === undefined ? 0 : 1000
+  return Math.max(busy, Resting.holdsOn(engine.snapshot.state, now))
+}
 
 /** Laws 8 and 31: what is under way is waited for, what is not saved is saved, and neither for ever. */
 export const close = (engine: Engine): Effect.Effect<void> =>

@@ -126,7 +126,9 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
           return Effect.succeed(found.engine)
         }
         if (closed) return hasClosed
-        return FiberMap.run(opening, key, enter(key), { onlyIfMissing: true }).pipe(
+        const under = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
+        const lookup = under === undefined ? FiberMap.run(opening, key, enter(key)) : Effect.succeed(under)
+        return lookup.pipe(
           Effect.flatMap(Fiber.await),
           // Nothing but an invalidation, or the closing map, interrupts a lookup.
           Effect.flatMap(
@@ -152,10 +154,9 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
-        return Effect.forEach(MutableHashMap.values(tenants), ({ engine }) => Pilot.close(engine), {
-          concurrency: "unbounded",
-          discard: true
-        })
+        const all = MutableHashMap.values(tenants)
+        MutableHashMap.clear(tenants)
+        return Effect.forEach(all, ({ engine }) => Pilot.close(engine), { concurrency: "unbounded", discard: true })
       })
     )
 
