@@ -56,6 +56,20 @@ describe("the documentation", () => {
     none(Pages.missingTests(pages))
   })
 
+  it("the diagram of a flight has every command that there is, and that of a session every state", () => {
+    const tags = (path: string, type: RegExp) =>
+      Array.from(type.exec(read(path))?.[1]?.matchAll(/(?:_tag: )?"([\w-]+)"/g) ?? [], ([, tag = ""]) => tag)
+    const commands = tags("src/internal/order.ts", /export type Command =([\s\S]*?)\n\n/)
+    const states = tags("src/Status.ts", /readonly state: (.*)/)
+    const [session = "", flight = ""] = Pages.blocksOf({ path: "", text: read("docs/concepts.md") })
+      .filter(({ language }) => language === "mermaid")
+      .map(({ text }) => text)
+    none(commands.filter((command) => !new RegExp(`\\b${command} -->`).test(flight)))
+    none(states.filter((state) => !session.includes(state)))
+    assert.isAbove(commands.length, 5)
+    assert.isAbove(states.length, 2)
+  })
+
   it("the README leads to every page", () => {
     none(pages.flatMap(({ path }) => (path === "README.md" || read("README.md").includes(`](${path})`) ? [] : [path])))
   })
