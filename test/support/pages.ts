@@ -3,6 +3,14 @@ import { dirname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
 
+// The documentation as data, and what can be wrong with it. How a block of TypeScript is written:
+//
+// - With its imports, it stands for itself. A program (it ends in `runMain(…)`) and a test (there is an `it` in it) is a
+//   file of examples/, word for word, without the comment at its head; and a test runs that file.
+// - Without any, it goes on with the block before it on the page.
+// - With a comment `<!-- ts`, lines, `-->` right before it, it goes on with those lines, which readers do not see.
+// - With a comment `<!-- from examples/name.ts -->` right before it, it is a part of that file.
+
 /** The folder of the project, with a slash at its end. */
 export const root = fileURLToPath(new URL("../../", import.meta.url))
 
