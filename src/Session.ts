@@ -20,7 +20,7 @@ import * as Engine from "./internal/engine.js"
 import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
 import * as SessionState from "./SessionState.js"
-import type * as Status from "./Status.js"
+import * as Status from "./Status.js"
 import * as Token from "./Token.js"
 import type { TokenStore } from "./TokenStore.js"
 
@@ -90,6 +90,11 @@ export interface Renewable {
 export interface Options {
   /** Under which key the store keeps this session. Default: the provider's name and base URL. */
   readonly key?: string | undefined
+  /**
+   * Names the session in metrics, spans and logs, which tell sessions of one provider apart by nothing else. Each value
+   * adds metrics that stay as long as the process. Default: no name.
+   */
+  readonly label?: string | undefined
   /** How long before its end a token counts as stale; at most a fifth of its lifetime. Default: 5 minutes. */
   readonly leeway?: Duration.DurationInput | undefined
   /** How long a caller without a valid token waits out transient failures. Default: 3 seconds. */
@@ -121,15 +126,18 @@ export const make = (
     const setting = yield* Setting.make(options)
     if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* Calls.unsendable("seed")
     const { onChange } = options
+    const now = yield* Engine.reading
     const engine = new Engine.Engine(
       {
         setting,
         provider,
         credentials: yield* Credentials,
+        label: options.label,
         key: options.key ?? `${provider.name} ${provider.baseUrl.href}`,
         onChange: onChange && (() => onChange(renewable))
       },
-      SessionState.starting(options.seed, yield* Engine.reading)
+      SessionState.starting(options.seed, now),
+      now
     )
     const renewable: Renewable = { renewalDelay: Pilot.renewalDelay(engine), renew: Pilot.renew(engine) }
     yield* Effect.addFinalizer(() => Pilot.close(engine))
@@ -151,6 +159,16 @@ export const make = (
       changes: Engine.changes(engine)
     }
   })
+
+/**
+ * The health of a session, for a readiness probe: asks for a token if there is none, which costs no more exchanges however
+ * often it is asked (laws 6 and 9), and waits no longer than any other caller.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const health = <E>(session: Service<E>): Effect.Effect<Status.Health, E> =>
+  Effect.zipRight(Effect.ignore(session.accessToken), Effect.map(session.status, Status.health))
 
 /**
  * A session that lives as long as the layer.

@@ -45,6 +45,8 @@ export interface Tenant {
    * its scopes it says where they rest in the store; two keys that agree in all of these share their tokens.
    */
   readonly account: string
+  /** Names the tenant in metrics, spans and logs, as `label` of `Auth.layer` does. Default: no name. */
+  readonly label?: string | undefined
   /** Read anew at each log in. Default: nothing to log in with. */
   readonly credentials?: Effect.Effect<Credentials.UserPassword, AuthError> | undefined
   /** Tokens to start from if the store keeps nothing. */
@@ -58,7 +60,7 @@ export interface Tenant {
  * @category models
  */
 export interface Options<in K, out E = never, out R = never, out E2 = never, out R2 = never>
-  extends Omit<Session.Options, "key" | "onChange" | "seed"> {
+  extends Omit<Session.Options, "key" | "label" | "onChange" | "seed"> {
   /**
    * Finds out who stands behind a key. It runs once when a session is opened, however many callers wait, for as long as
    * `timeout` at most. Its failure reaches those callers, and is not remembered.
@@ -158,11 +160,11 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
   })
 
 /** What a session is made of, or the first thing wrong with it. */
-const ingredients = Effect.fnUntraced(function* ({ account, credentials, provider, seed }: Tenant) {
+const ingredients = Effect.fnUntraced(function* ({ account, credentials, label, provider, seed }: Tenant) {
   yield* Valid.nonEmpty("account", account)
   if (seed !== undefined && !Token.isSendable(seed)) return yield* Calls.unsendable("seed")
   const read = credentials === undefined ? Effect.succeedNone : Effect.asSome(credentials)
-  return { provider, credentials: { read }, key: Key.identity(provider, account), seed }
+  return { provider, credentials: { read }, key: Key.identity(provider, account), label, seed }
 })
 
 /**

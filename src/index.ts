@@ -6,6 +6,7 @@
 export * as Auth from "./Auth.js"
 export * as AuthError from "./AuthError.js"
 export * as AuthHttpClient from "./AuthHttpClient.js"
+export * as AuthMetrics from "./AuthMetrics.js"
 export * as AuthProvider from "./AuthProvider.js"
 export * as Credentials from "./Credentials.js"
 export * as Moment from "./Moment.js"

@@ -35,6 +35,7 @@ const order = [
   "Moment.ts",
   "Token.ts",
   "RenewalPolicy.ts",
+  "AuthMetrics.ts",
   "Credentials.ts",
   "Protocol.ts",
   "AuthProvider.ts",

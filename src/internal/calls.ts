@@ -11,6 +11,7 @@ import { type Engine, own, transition } from "./engine.js"
 import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
 import * as Resting from "./resting.js"
 import * as SignIn from "./signIn.js"
+import * as Telemetry from "./telemetry.js"
 
 /** What is answered once a session has closed. */
 export const hasClosed = "the layer of this session has closed"
@@ -63,16 +64,15 @@ const follow = (
 ): Effect.Effect<Token.AccessToken, AuthError> => {
   switch (answer._tag) {
     case "Serve":
+      if (answer.stale) Telemetry.staleRead(engine)
       return Effect.as(launch(engine, answer.launch), answer.token)
     case "Join":
       return Effect.zipRight(
         launch(engine, answer.launch),
-        restore(
-          Effect.matchEffect(Deferred.await(answer.flight.landing), {
-            onSuccess: Option.match({ onNone: () => then.superseded, onSome: Effect.succeed }),
-            onFailure: then.failed
-          })
-        )
+        Effect.matchEffect(Telemetry.wait(engine, answer.flight.landing, restore), {
+          onSuccess: Option.match({ onNone: () => restore(then.superseded), onSome: Effect.succeed }),
+          onFailure: (failure) => restore(then.failed(failure))
+        })
       )
     case "Wait":
       return restore(Effect.zipRight(Effect.sleep(answer.millis), then.waited))

@@ -13,9 +13,10 @@ import * as Held from "./held.js"
 import type { Command, Event, Saved } from "./order.js"
 import * as Record from "./record.js"
 import { settle } from "./settle.js"
+import * as Telemetry from "./telemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */
-export interface Addresses {
+export interface Addresses extends Telemetry.Observed {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly store: TokenStore.Service
@@ -110,7 +111,12 @@ export const revoke = (to: Addresses, tokens: Token.TokenSet): Effect.Effect<voi
     onNone: () => Effect.void,
     onSome: (revoke) =>
       Effect.flatMap(
-        exchange(to, () => revoke(tokens)),
+        Telemetry.exchange(
+          to,
+          "revoke",
+          exchange(to, () => revoke(tokens)),
+          (result) => Option.getOrUndefined(Either.getLeft(result))
+        ),
         Either.match({
           onLeft: (failure) => Effect.logWarning(`${to.provider.name}: tokens were not revoked: ${failure.message}`),
           onRight: () => Effect.void

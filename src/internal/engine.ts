@@ -13,10 +13,12 @@ import * as Status from "../Status.js"
 import * as Held from "./held.js"
 import type * as Section from "./section.js"
 import type { Setting } from "./setting.js"
+import * as Telemetry from "./telemetry.js"
 
 /** The state of a session, and what a reader of a fresh token needs of it. */
 interface Snapshot extends Held.Freshness {
   readonly state: SessionState.State
+  readonly since: Status.Since
 }
 
 /** What a session has while something happens to it. At rest it would be most of what a session costs. */
@@ -38,6 +40,7 @@ export class Engine {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly key: string
+  readonly label: string | undefined
   /** Told when a flight has ended, or anything else has changed: the renewal listens. */
   readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
   /** The only mirror of the state, replaced by each change and nowhere else. */
@@ -47,18 +50,23 @@ export class Engine {
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
   watched = 0
   readable = true
+  /** The arrival of the refresh token whose end was warned of. */
+  warned: unknown = undefined
   closed = false
 
   constructor(
-    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "onChange">,
-    state: SessionState.State
+    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "label" | "onChange">,
+    state: SessionState.State,
+    made: Moment.Moment
   ) {
     this.setting = options.setting
     this.provider = options.provider
     this.credentials = options.credentials
     this.key = options.key
+    this.label = options.label
     this.onChange = options.onChange
-    this.snapshot = { state, ...Held.freshness(state.held, this.leeway) }
+    const since = { state: "signed-out", at: made.millis } as const
+    this.snapshot = { state, since, ...Held.freshness(state.held, this.leeway) }
   }
 
   get store() {
@@ -102,7 +110,7 @@ export const look = <A>(engine: Engine, f: (state: SessionState.State, now: Sess
 
 /** What it looks like from outside. */
 export const status = (engine: Engine): Effect.Effect<Status.Status> =>
-  look(engine, (state, now) => Status.make(engine, state, now))
+  look(engine, (state, now) => Status.make(engine, state, now, engine.snapshot.since))
 
 type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
 
@@ -119,16 +127,22 @@ export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
   }).pipe(Effect.flatten, Effect.uninterruptible)
 
 const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
-  guarded(engine, (state) =>
+  guarded(engine, (before) =>
     Effect.flatMap(reading, (now) => {
-      const result = f(state, now)
-      const next = result[1]
-      engine.snapshot = { state: next, ...Held.freshness(next.held, engine.leeway) }
+      const [answer, after] = f(before, now)
+      const state = Status.stateOf(engine, after, now)
+      const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
+      engine.snapshot = { state: after, since, ...Held.freshness(after.held, engine.leeway) }
+      const result = [{ answer, before, after, now }, after] as const
       return engine.watchers === undefined
         ? Effect.succeed(result)
-        : Effect.as(PubSub.publish(engine.watchers, Status.make(engine, next, now)), result)
+        : Effect.as(PubSub.publish(engine.watchers, Status.make(engine, after, now, since)), result)
     })
-  ).pipe(Effect.tap(() => told(engine)))
+  ).pipe(
+    Effect.flatMap(({ after, answer, before, now }) =>
+      Effect.as(Effect.zipRight(Telemetry.changed(engine, before, after, now), told(engine)), answer)
+    )
+  )
 
 /** One at a time, under a guard that is made when the first comes and let go when the last leaves. */
 const guarded = <A, R>(
@@ -187,7 +201,7 @@ export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
               return told(engine)
             })
         )
-        const first = Status.make(engine, state, yield* reading)
+        const first = Status.make(engine, state, yield* reading, engine.snapshot.since)
         return [Stream.concat(Stream.make(first), Stream.fromQueue(later)), state] as const
       })
     )

@@ -10,25 +10,35 @@ import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as SessionState from "../SessionState.js"
 import type * as Token from "../Token.js"
+import type * as TokenStore from "../TokenStore.js"
 import * as Courier from "./courier.js"
 import { busy, type Engine, look, own, rest, told, transition } from "./engine.js"
-import type { Event, Landed } from "./order.js"
+import type { Command, Event, Landed } from "./order.js"
 import * as Resting from "./resting.js"
 import * as Section from "./section.js"
+import * as Telemetry from "./telemetry.js"
 
 /** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
 const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void> => {
   const advance = (event: Event) => transition(engine, (state, now) => Flight.step(engine, state, landing, event, now))
   const work = busy(engine)
+  const enter = (known: TokenStore.Version) =>
+    Effect.suspend(() => {
+      work.section ??= Section.make(engine)
+      return work.section.enter(landing, known, isWanted(engine, landing))
+    })
+  const carryOut = (command: Exclude<Command, { readonly _tag: "Land" }>): Effect.Effect<Event> => {
+    if (command._tag === "Lock") return enter(command.known)
+    const event = Courier.carryOut(engine, command)
+    const kind = Telemetry.kindOf(command)
+    return kind === undefined ? event : Telemetry.exchange(engine, kind, event, Telemetry.failureOf, landing)
+  }
   const landed = Effect.gen(function* () {
     let command = yield* advance({ _tag: "Started" })
     while (command._tag !== "Land") {
-      if (command._tag === "Lock") work.section ??= Section.make(engine)
-      command = yield* advance(
-        yield* command._tag === "Lock"
-          ? (work.section ?? Section.make(engine)).enter(landing, command.known, isWanted(engine, landing))
-          : Courier.carryOut(engine, command)
-      )
+      const event = yield* carryOut(command)
+      Telemetry.saved(engine, event)
+      command = yield* advance(event)
     }
     return command.result
   })

@@ -26,6 +26,7 @@ export interface Found {
   readonly credentials: Credentials.Service
   /** Its key in the store. */
   readonly key: string
+  readonly label: string | undefined
   readonly seed: Token.TokenSet | undefined
 }
 
@@ -51,7 +52,8 @@ class Tenant implements Renewable {
     const onChange = () => options.renewal.watch(this)
     this.engine = new Engine.Engine(
       { ...found, setting: options.setting, onChange },
-      SessionState.starting(found.seed, now)
+      SessionState.starting(found.seed, now),
+      now
     )
     this.options = options
     this.leave = leave
