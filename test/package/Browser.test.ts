@@ -1,7 +1,7 @@
 import { createContext, runInContext } from "node:vm"
 import { HttpApp } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Runtime } from "effect"
 import * as OAuth2Sandbox from "../../src/testing/OAuth2Sandbox.js"
 import type * as Sandbox from "../../src/testing/Sandbox.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
@@ -46,6 +46,7 @@ const storage = () => {
 const runBare = (code: string, sandbox: Sandbox.Service, localStorage = storage()) =>
   Effect.gen(function* () {
     const handler = HttpApp.toWebHandler(sandbox.served)
+    const runtime = yield* Effect.runtime<never>()
     const printed: Array<string> = []
     const context = createContext({
       ...web,
@@ -56,7 +57,7 @@ const runBare = (code: string, sandbox: Sandbox.Service, localStorage = storage(
         if (this !== undefined) throw new TypeError("Illegal invocation")
         return handler(new Request(url, init))
       },
-      revoke: () => Effect.runPromise(sandbox.revokeAccessTokens)
+      revoke: () => Runtime.runPromise(runtime)(sandbox.revokeAccessTokens)
     })
     yield* Effect.promise(() => runInContext(`"use strict";${code};application.run()`, context, { timeout: 30_000 }))
     return printed

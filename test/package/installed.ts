@@ -1,5 +1,15 @@
 import { execFile } from "node:child_process"
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
@@ -26,7 +36,7 @@ const output = (program: string, args: ReadonlyArray<string>, cwd: string) =>
 
 /** Runs a file of a folder with Node, and answers what it prints. */
 export const node = (folder: string, file: string): Effect.Effect<string> =>
-  Effect.map(output(process.execPath, [file], folder), ({ stderr, stdout }) => stderr + stdout)
+  Effect.map(output(process.execPath, [file], folder), ({ stdout }) => stdout)
 
 /** Writes a file into a folder that may not be there yet. */
 export const put = (path: string, text: string): void => {
@@ -69,7 +79,8 @@ export interface Installed {
  */
 export const installed: Effect.Effect<Installed, never, Scope.Scope> = Effect.gen(function* () {
   const home = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-auth-"))),
+    // TypeScript tells files by their real paths.
+    Effect.sync(() => realpathSync(mkdtempSync(join(tmpdir(), "effect-auth-")))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
   const copy = join(home, "copy")
