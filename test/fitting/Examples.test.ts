@@ -125,10 +125,10 @@ class Prices extends RpcGroup.make(
  * An RpcServer on loopback, by HTTP at `/rpc` and by a socket at `/socket`, and tokens for it, of which the first is
  * refused: with a status by HTTP, by the middleware on the socket.
  */
-const priced = Effect.gen(function* () {
+const priced = Effect.fnUntraced(function* (good = "test-2") {
   const seen: Array<string> = []
   let issued = 0
-  const isGood = (authorization: string | undefined) => authorization === "Bearer test-2"
+  const isGood = (authorization: string | undefined) => authorization === `Bearer ${good}`
   const handlers = Prices.toLayer({ Price: () => Effect.succeed(120), Changes: () => Stream.make(119, 118) })
   const open = Layer.succeed(Authorization, () => Effect.void)
   const guarded = Layer.succeed(Authorization, ({ headers: { authorization } }) => {
@@ -160,17 +160,25 @@ const priced = Effect.gen(function* () {
 
 it.scopedLive("the example of @effect/rpc over HTTP carries the token, and a new one after a refusal", () =>
   Effect.gen(function* () {
-    const { env, seen } = yield* priced
+    const { env, seen } = yield* priced()
     assert.strictEqual(yield* run("rpc", env), "a chair: 120\nnow: 119\nnow: 118\n")
     assert.deepStrictEqual(seen, ["/rpc Bearer test-1", "/rpc Bearer test-2", "/rpc Bearer test-2"])
   })
+)
+
+it.scopedLive("the example of @effect/rpc over HTTP ends where every token is refused", () =>
+  Effect.gen(function* () {
+    const { env, seen } = yield* priced("none")
+    assert.strictEqual(yield* run("rpc", env).pipe(Effect.map((output) => output.includes("a chair"))), false)
+    assert.deepStrictEqual(seen, ["/rpc Bearer test-1", "/rpc Bearer test-2"])
+  }).pipe(Effect.timeout("20 seconds"))
 )
 
 it.scopedLive(
   "the example of @effect/rpc over a socket carries the token in each message, and a new one after a refusal",
   () =>
     Effect.gen(function* () {
-      const { env, seen } = yield* priced
+      const { env, seen } = yield* priced()
       assert.strictEqual(yield* run("rpc-socket", env), "a chair: 120\n")
       assert.deepStrictEqual(seen, ["/socket undefined", "message Bearer test-1", "message Bearer test-2"])
     })

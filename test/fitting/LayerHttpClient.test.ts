@@ -37,8 +37,8 @@ const mayPass = ["NetworkFailure", "MalformedResponse", "StoreFailure"]
 
 const request = HttpClientRequest.get("/orders", { headers: { "x-mine": "1" }, urlParams: { page: 2 } })
 
-class Alice extends Context.Tag("effect-auth/test/fitting/LayerHttpClient/Alice")<Alice, HttpClient.HttpClient>() {}
-class Bob extends Context.Tag("effect-auth/test/fitting/LayerHttpClient/Bob")<Bob, HttpClient.HttpClient>() {}
+class Alice extends Context.Tag("effect-auth/test/fitting/LayerHttpClient.test/Alice")<Alice, HttpClient.HttpClient>() {}
+class Bob extends Context.Tag("effect-auth/test/fitting/LayerHttpClient.test/Bob")<Bob, HttpClient.HttpClient>() {}
 
 describe("AuthHttpClient.layerHttpClient", () => {
   it("is a plain HttpClient that needs the authorized one", () => {

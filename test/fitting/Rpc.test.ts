@@ -187,14 +187,14 @@ describe("@effect/rpc over anything else", () => {
     })
   )
 
-  it.scoped("law 10: a server that refuses everything costs a handful of exchanges a minute", () =>
+  it.scoped("law 10: a server that refuses everything for ten minutes costs no exchange a call", () =>
     Effect.gen(function* () {
       const { call, scripted } = yield* setup(() => true)
-      for (let second = 0; second < 60; second++) {
+      for (let tenSeconds = 0; tenSeconds < 60; tenSeconds++) {
         assert.instanceOf(yield* Effect.flip(call), Unauthorized)
-        yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("10 seconds")
       }
-      assert.isAtMost(scripted.count().total, 8)
+      assert.isAtMost(scripted.count().total, 20)
     })
   )
 
