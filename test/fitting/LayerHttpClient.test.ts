@@ -37,7 +37,10 @@ const mayPass = ["NetworkFailure", "MalformedResponse", "StoreFailure"]
 
 const request = HttpClientRequest.get("/orders", { headers: { "x-mine": "1" }, urlParams: { page: 2 } })
 
-class Alice extends Context.Tag("effect-auth/test/fitting/LayerHttpClient.test/Alice")<Alice, HttpClient.HttpClient>() {}
+class Alice extends Context.Tag("effect-auth/test/fitting/LayerHttpClient.test/Alice")<
+  Alice,
+  HttpClient.HttpClient
+>() {}
 class Bob extends Context.Tag("effect-auth/test/fitting/LayerHttpClient.test/Bob")<Bob, HttpClient.HttpClient>() {}
 
 describe("AuthHttpClient.layerHttpClient", () => {
