@@ -5,14 +5,15 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type AuthError, UntrustedOrigin } from "./AuthError.js"
+import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./AuthError.js"
 import { AuthProvider, type Service as Provider } from "./AuthProvider.js"
 import * as Answer from "./internal/answer.js"
 import * as Url from "./internal/url.js"
@@ -151,3 +152,50 @@ const isRepeatable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
       return true
   }
 }
+
+/**
+ * Turns the authorized client into a plain `HttpClient`, for code that knows no `AuthError`.
+ *
+ * An `AuthError` becomes a `RequestError` about the caller's request, with the `AuthError` as its `cause`. Its reason is
+ * `"Transport"` where waiting can help (`AuthError.isTransient`), so that `HttpClient.retryTransient` tries again, and
+ * `"Encode"` where it cannot.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toHttpClient = (client: Service): HttpClient.HttpClient =>
+  HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      Effect.mapError(client.execute(request), (error) => (isAuthError(error) ? unauthorized(error, request) : error))
+    ),
+    Effect.succeed
+  )
+
+/**
+ * A request that could not be authorized. Whatever may pass is worth another try, not `NetworkFailure` alone: a session
+ * cools down by itself, so that a caller who tries again and again costs no exchange more (law 9).
+ */
+const unauthorized = (cause: AuthError, request: HttpClientRequest.HttpClientRequest) => {
+  const [reason, advice] = isTransient(cause)
+    ? (["Transport", "; try again later"] as const)
+    : (["Encode", ""] as const)
+  return new HttpClientError.RequestError({
+    request,
+    reason,
+    cause,
+    description: `no token: ${cause.message}${advice}`
+  })
+}
+
+/**
+ * The authorized client as the plain `HttpClient` that generated clients ask for.
+ *
+ * Every use in a build makes a client of its own, so that two accounts do not share one. What provides the session needs a
+ * bare `HttpClient` itself: give it that with `Layer.provide`, not with `Layer.provideMerge`, as both have the same tag.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, never, AuthHttpClient> = Layer.fresh(
+  Layer.effect(HttpClient.HttpClient, Effect.map(AuthHttpClient, toHttpClient))
+)
