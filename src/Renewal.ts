@@ -7,10 +7,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Order from "effect/Order"
 import type * as Scope from "effect/Scope"
-import * as SortedMap from "effect/SortedMap"
+import { Agenda } from "./internal/agenda.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import type { Renewable } from "./Session.js"
 
@@ -31,11 +29,6 @@ export interface Service {
  */
 export class Renewal extends Context.Tag("effect-auth/Renewal")<Renewal, Service>() {}
 
-/** A place in the queue: when, in milliseconds by the monotonic clock, and a number that tells equal moments apart. */
-type Due = readonly [at: number, nth: number]
-
-const earlier: Order.Order<Due> = Order.tuple(Order.number, Order.number)
-
 /** Both clocks in milliseconds: they drift apart when one is set, or when the machine slept. */
 const clocks = Effect.map(Effect.clock, (clock) => ({
   wall: clock.unsafeCurrentTimeMillis(),
@@ -50,34 +43,17 @@ const clocks = Effect.map(Effect.clock, (clock) => ({
  */
 export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(function* () {
   const wake = yield* Effect.makeLatch(false)
-  const places = new Map<Renewable, Due>()
-  let queue = SortedMap.empty<Due, Renewable>(earlier)
-  let count = 0
+  const agenda = new Agenda<Renewable>()
   let apart = yield* Effect.map(clocks, ({ monotonic, wall }) => wall - monotonic)
-
-  const leave = (session: Renewable) => {
-    const place = places.get(session)
-    if (place === undefined) return
-    places.delete(session)
-    queue = SortedMap.remove(queue, place)
-  }
-
-  const enter = (session: Renewable, at: number) => {
-    leave(session)
-    const place: Due = [at, count++]
-    places.set(session, place)
-    queue = SortedMap.set(queue, place, session)
-    return Option.exists(SortedMap.headOption(queue), ([first]) => first === place)
-  }
 
   const watch = (session: Renewable): Effect.Effect<void> =>
     Effect.flatMap(Effect.all([session.renewalDelay, clocks]), ([delay, { monotonic }]) => {
       if (delay === undefined) {
-        leave(session)
+        agenda.remove(session)
         // Looked at twice: what changed since the first look was perhaps entered before this left.
         return Effect.flatMap(session.renewalDelay, (now) => (now === undefined ? Effect.void : watch(session)))
       }
-      return enter(session, monotonic + delay) ? wake.open : Effect.void
+      return agenda.put(session, monotonic + delay) ? wake.open : Effect.void
     })
 
   /** Renews what is due, and answers how long nothing will be. */
@@ -86,14 +62,13 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
     // Whatever moved the clocks apart moved the moments of renewal as well: all are looked at again.
     if (Math.abs(wall - monotonic - apart) > 1000) {
       apart = wall - monotonic
-      yield* Effect.forEach(Array.from(places.keys()), watch, { discard: true })
+      yield* Effect.forEach(agenda.all(), watch, { discard: true })
     }
-    for (let head = SortedMap.headOption(queue); Option.isSome(head); head = SortedMap.headOption(queue)) {
-      const [[at], session] = head.value
-      if (at > monotonic) return Duration.millis(Math.ceil(at - monotonic))
-      leave(session)
-      yield* session.renew
-      yield* watch(session)
+    for (let next = agenda.first; next !== undefined; next = agenda.first) {
+      if (agenda.at > monotonic) return Duration.millis(Math.ceil(agenda.at - monotonic))
+      agenda.remove(next)
+      yield* next.renew
+      yield* watch(next)
     }
     return Duration.infinity
   })

@@ -19,6 +19,7 @@ import * as Calls from "./internal/calls.js"
 import * as Engine from "./internal/engine.js"
 import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
+import * as Question from "./Question.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
 import * as Token from "./Token.js"
@@ -123,9 +124,9 @@ export const make = (
 ): Effect.Effect<Service, Misconfigured, AuthProvider | Credentials | TokenStore | Scope.Scope> =>
   Effect.gen(function* () {
     const provider = yield* AuthProvider
-    const setting = yield* Setting.make(options)
-    if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* Calls.unsendable("seed")
     const { onChange } = options
+    const setting = yield* Setting.make(options, onChange && (() => onChange(renewable)))
+    if (options.seed !== undefined && !Token.isSendable(options.seed)) return yield* Calls.unsendable("seed")
     const now = yield* Engine.reading
     const engine = new Engine.Engine(
       {
@@ -133,8 +134,7 @@ export const make = (
         provider,
         credentials: yield* Credentials,
         label: options.label,
-        key: options.key ?? `${provider.name} ${provider.baseUrl.href}`,
-        onChange: onChange && (() => onChange(renewable))
+        key: options.key ?? `${provider.name} ${provider.baseUrl.href}`
       },
       SessionState.starting(options.seed, now),
       now
@@ -150,7 +150,7 @@ export const make = (
           ? exit
           : slow
       }),
-      refresh: Calls.obtain(engine, SessionState.newer),
+      refresh: Calls.obtain(engine, Question.newer),
       reject: (token, options) => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true)),
       login: Calls.login(engine),
       adopt: (tokens) => Calls.adopt(engine, tokens),

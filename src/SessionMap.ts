@@ -24,9 +24,9 @@ import * as Key from "./internal/key.js"
 import * as Valid from "./internal/options.js"
 import * as Setting from "./internal/setting.js"
 import * as Tenants from "./internal/tenants.js"
+import * as Question from "./Question.js"
 import * as Renewal from "./Renewal.js"
 import type * as Session from "./Session.js"
-import * as SessionState from "./SessionState.js"
 import type * as Status from "./Status.js"
 import * as Token from "./Token.js"
 import * as TokenStore from "./TokenStore.js"
@@ -121,12 +121,16 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
     const ttl = yield* Valid.positive("idleTimeToLive", options.idleTimeToLive ?? "15 minutes")
     const idleTimeToLive = Duration.lessThan(ttl, Token.longestLifetime) ? Duration.toMillis(ttl) : Infinity
     const store: Effect.Effect<TokenStore.Service, E2, R2> = options.store ?? TokenStore.makeMemory
-    const setting = yield* Effect.provideServiceEffect(Setting.make(options), TokenStore.TokenStore, store)
     const bare = yield* HttpClient.HttpClient
     const context = yield* Effect.context<R>()
     const background = mode === "background"
     const renewal: Renewal.Service =
       background || idleTimeToLive < Infinity ? yield* Renewal.make : { watch: () => Effect.void }
+    const setting = yield* Effect.provideServiceEffect(
+      Setting.make(options, Tenants.watchedBy(renewal)),
+      TokenStore.TokenStore,
+      store
+    )
     const lookup = (key: K) =>
       Effect.mapInputContext(Effect.flatMap(options.lookup(key), ingredients), (_: Context.Context<never>) => context)
     const tenants = yield* Tenants.make<K, E>({ setting, lookup, idleTimeToLive, background, renewal })
@@ -134,7 +138,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
 
     const session = (key: K): Session.Service<AuthError | E> => ({
       accessToken: accessToken(key),
-      refresh: using(key, (engine) => Calls.obtain(engine, SessionState.newer)),
+      refresh: using(key, (engine) => Calls.obtain(engine, Question.newer)),
       reject: (token, options) =>
         using(key, (engine) => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true))),
       login: using(key, Calls.login),

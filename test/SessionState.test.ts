@@ -5,6 +5,7 @@ import * as Flight from "../src/Flight.js"
 import type { Command, Event } from "../src/internal/order.js"
 import * as SignIn from "../src/internal/signIn.js"
 import * as Moment from "../src/Moment.js"
+import * as Question from "../src/Question.js"
 import * as SessionState from "../src/SessionState.js"
 import * as Status from "../src/Status.js"
 import * as Token from "../src/Token.js"
@@ -89,7 +90,7 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
     pending.push({ landing: flight.landing, command })
   }
 
-  const answered = (answer: SessionState.Answer, before: SessionState.State) => {
+  const answered = (answer: Question.Answer, before: SessionState.State) => {
     if (answer._tag === "Serve") {
       assert.isFalse(signedOut, "law 30: nothing is served after a log out")
       const held = before.held
@@ -155,23 +156,23 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
     const before = state
     switch (action._tag) {
       case "Ask": {
-        const question = action.cause === "use" ? SessionState.anyToken : SessionState.newer(state)[0]
+        const question = action.cause === "use" ? Question.anyToken : Question.newer(state)[0]
         const ask = { ...question, deadline: now.nanos + 3_000_000_000n }
-        const [answer, next] = SessionState.ask(rules, state, ask, now, landing())
+        const [answer, next] = Question.ask(rules, state, ask, now, landing())
         to(next)
         answered(answer, before)
         break
       }
       case "Reject": {
         if (state.held === undefined || Option.isNone(state.held.tokens.accessToken)) break
-        const [question, noted] = SessionState.reject(state, state.held.tokens.accessToken.value, action.retried, now)
-        const [answer, next] = SessionState.ask(rules, noted, { ...question, deadline: now.nanos }, now, landing())
+        const [question, noted] = Question.reject(state, state.held.tokens.accessToken.value, action.retried, now)
+        const [answer, next] = Question.ask(rules, noted, { ...question, deadline: now.nanos }, now, landing())
         to(next)
         answered(answer, before)
         break
       }
       case "Renew": {
-        const [flight, next] = SessionState.renew(rules, state, now, landing())
+        const [flight, next] = Question.renew(rules, state, now, landing())
         to(next)
         launch(flight, before)
         break
@@ -265,7 +266,7 @@ it.prop(
     let renewals = 0
     for (const jump of jumps) {
       for (let again = 0; again < 3; again++) {
-        const [flight, next] = SessionState.renew(rules, state, now, landing())
+        const [flight, next] = Question.renew(rules, state, now, landing())
         if (flight === undefined) break
         renewals++
         const fresh = { ...next, flight: undefined, loaded: true }

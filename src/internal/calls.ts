@@ -4,7 +4,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
-import * as SessionState from "../SessionState.js"
+import * as Question from "../Question.js"
+import type * as SessionState from "../SessionState.js"
 import * as Token from "../Token.js"
 import * as Courier from "./courier.js"
 import { type Engine, own, transition } from "./engine.js"
@@ -27,7 +28,7 @@ const whileOpen = <A>(engine: Engine, effect: () => Effect.Effect<A, AuthError>)
 /** Asks until there is a token, a lasting failure, or no patience left (law 9). */
 export const obtain = (
   engine: Engine,
-  question: (state: SessionState.State, now: SessionState.Now) => readonly [SessionState.Question, SessionState.State],
+  question: (state: SessionState.State, now: SessionState.Now) => readonly [Question.Question, SessionState.State],
   deadline?: bigint
 ): Effect.Effect<Token.AccessToken, AuthError> =>
   whileOpen(engine, () =>
@@ -36,7 +37,7 @@ export const obtain = (
         transition(engine, (state, now) => {
           const [asked, next] = question(state, now)
           const ask = { ...asked, deadline: deadline ?? now.nanos + engine.setting.patience }
-          const [answer, after] = SessionState.ask(engine, next, ask, now, Deferred.unsafeMake(FiberId.none))
+          const [answer, after] = Question.ask(engine, next, ask, now, Deferred.unsafeMake(FiberId.none))
           return [{ answer, ask }, after]
         }),
         ({ answer, ask }) => {
@@ -54,7 +55,7 @@ export const obtain = (
 /** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
 const follow = (
   engine: Engine,
-  answer: SessionState.Answer,
+  answer: Question.Answer,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
   then: {
     readonly waited: Effect.Effect<Token.AccessToken, AuthError>
@@ -151,8 +152,8 @@ export const logout = (engine: Engine): Effect.Effect<void> =>
 export const unsendable = (field: string) =>
   new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
 
-export const any = (state: SessionState.State) => [SessionState.anyToken, state] as const
+export const any = (state: SessionState.State) => [Question.anyToken, state] as const
 
 export const rejecting =
   (token: Token.AccessToken, retried: boolean) => (state: SessionState.State, now: SessionState.Now) =>
-    SessionState.reject(state, token, retried, now)
+    Question.reject(state, token, retried, now)

@@ -1,4 +1,5 @@
 import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
@@ -10,10 +11,24 @@ import type * as Credentials from "../Credentials.js"
 import * as Moment from "../Moment.js"
 import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
+import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
 import type * as Section from "./section.js"
-import type { Setting } from "./setting.js"
 import * as Telemetry from "./telemetry.js"
+
+/** What the sessions of one layer have in common. */
+export interface Setting {
+  readonly store: TokenStore.Service
+  readonly leeway: Duration.Duration
+  /** On the monotonic clock. */
+  readonly patience: bigint
+  readonly timeout: Duration.Duration
+  readonly shutdownDeadline: Duration.Duration
+  /** What the fibers of a session run with, whoever's call it was that started them. */
+  readonly context: Context.Context<never>
+  /** Told when a flight has ended, or anything else has changed: the renewal listens. */
+  readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
+}
 
 /** The state of a session, and what a reader of a fresh token needs of it. */
 interface Snapshot extends Held.Freshness {
@@ -41,8 +56,6 @@ export class Engine {
   readonly credentials: Credentials.Service
   readonly key: string
   readonly label: string | undefined
-  /** Told when a flight has ended, or anything else has changed: the renewal listens. */
-  readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
   /** The only mirror of the state, replaced by each change and nowhere else. */
   snapshot: Snapshot
   work: Work | undefined = undefined
@@ -55,7 +68,7 @@ export class Engine {
   closed = false
 
   constructor(
-    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "label" | "onChange">,
+    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "label">,
     state: SessionState.State,
     made: Moment.Moment
   ) {
@@ -64,9 +77,8 @@ export class Engine {
     this.credentials = options.credentials
     this.key = options.key
     this.label = options.label
-    this.onChange = options.onChange
     const since = { state: "signed-out", at: made.millis } as const
-    this.snapshot = { state, since, ...Held.freshness(state.held, this.leeway) }
+    this.snapshot = snapshot(state, since, this.leeway)
   }
 
   get store() {
@@ -82,11 +94,18 @@ export class Engine {
   }
 }
 
+const snapshot = (state: SessionState.State, since: Status.Since, leeway: Duration.Duration): Snapshot => {
+  const { exit, freshMillis, freshNanos } = Held.freshness(state.held, leeway)
+  return { freshMillis, freshNanos, exit, state, since }
+}
+
 /** Both clocks, and chance. */
-export const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.now, Random.next, (now, random) => ({
-  ...now,
-  random
-}))
+export const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(
+  Moment.now,
+  Random.next,
+  // Not spread: each object that a spread makes of this has a shape of its own.
+  ({ millis, nanos }, random) => ({ millis, nanos, random })
+)
 
 export const busy = (engine: Engine): Work => {
   engine.work ??= {
@@ -132,7 +151,7 @@ const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
       const [answer, after] = f(before, now)
       const state = Status.stateOf(engine, after, now)
       const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
-      engine.snapshot = { state: after, since, ...Held.freshness(after.held, engine.leeway) }
+      engine.snapshot = snapshot(after, since, engine.leeway)
       const result = [{ answer, before, after, now }, after] as const
       return engine.watchers === undefined
         ? Effect.succeed(result)
@@ -163,10 +182,10 @@ const guarded = <A, R>(
 
 // Whoever listens can neither fail a caller nor a flight (law 32). While a flight is under way, there is nothing to plan.
 export const told = (engine: Engine): Effect.Effect<void> =>
-  engine.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
+  engine.setting.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
     ? Effect.void
     : Effect.catchAllCause(
-        Effect.suspend(() => engine.onChange?.(engine) ?? Effect.void),
+        Effect.suspend(() => engine.setting.onChange?.(engine) ?? Effect.void),
         () => Effect.void
       )
 

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Flight from "../Flight.js"
 import * as Moment from "../Moment.js"
+import * as Question from "../Question.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as SessionState from "../SessionState.js"
 import type * as Token from "../Token.js"
@@ -127,7 +128,7 @@ export const renewalDelay = (engine: Engine): Effect.Effect<number | undefined> 
 export const renew = (engine: Engine): Effect.Effect<void> =>
   Effect.uninterruptible(
     Effect.flatMap(
-      transition(engine, (state, now) => SessionState.renew(engine, state, now, Deferred.unsafeMake(FiberId.none))),
+      transition(engine, (state, now) => Question.renew(engine, state, now, Deferred.unsafeMake(FiberId.none))),
       (flight) => launch(engine, flight)
     )
   )

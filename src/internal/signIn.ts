@@ -2,7 +2,8 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
-import { type Answer, type Flight, type Landing, type Now, type State, whileCooling } from "../SessionState.js"
+import { type Answer, whileCooling } from "../Question.js"
+import type { Flight, Landing, Now, State } from "../SessionState.js"
 import type * as Token from "../Token.js"
 
 /** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */

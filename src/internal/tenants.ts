@@ -17,7 +17,6 @@ import * as Calls from "./calls.js"
 import * as Engine from "./engine.js"
 import { Keyed } from "./keyed.js"
 import * as Pilot from "./pilot.js"
-import type { Setting } from "./setting.js"
 import { settle } from "./settle.js"
 
 /** What a session is made of. */
@@ -32,7 +31,7 @@ export interface Found {
 
 /** How sessions come and go. */
 export interface Options<K, E> {
-  readonly setting: Setting
+  readonly setting: Engine.Setting
   readonly lookup: (key: K) => Effect.Effect<Found, AuthError | E>
   /** In milliseconds; infinite when none is ever let go. */
   readonly idleTimeToLive: number
@@ -40,48 +39,52 @@ export interface Options<K, E> {
   readonly renewal: Renewal.Service
 }
 
+/** What tenants of one map have in common: how they live, and how they leave it. */
+interface House<K> extends Pick<Options<K, unknown>, "idleTimeToLive" | "background"> {
+  readonly leave: (key: K) => void
+}
+
 /** An open session. The renewal fiber renews it, and lets it go when nobody has used it for long enough. */
-class Tenant implements Renewable {
-  readonly engine: Engine.Engine
-  readonly options: Options<never, unknown>
-  readonly leave: () => void
+class Tenant<K> extends Engine.Engine implements Renewable {
+  readonly house: House<K>
+  readonly of: K
   /** By the wall clock, in milliseconds. */
   usedAt: number
 
-  constructor(found: Found, options: Options<never, unknown>, leave: () => void, now: SessionState.Now) {
-    const onChange = () => options.renewal.watch(this)
-    this.engine = new Engine.Engine(
-      { ...found, setting: options.setting, onChange },
-      SessionState.starting(found.seed, now),
-      now
-    )
-    this.options = options
-    this.leave = leave
+  constructor(house: House<K>, of: K, setting: Engine.Setting, found: Found, now: SessionState.Now) {
+    super({ ...found, setting }, SessionState.starting(found.seed, now), now)
+    this.house = house
+    this.of = of
     this.usedAt = now.millis
   }
 
   /** In how many milliseconds it may be let go: it stays while it knows something that would be lost with it. */
-  idleDelay({ millis, nanos }: Moment.Moment): number {
-    const idle = this.usedAt + this.options.idleTimeToLive - millis
-    return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Pilot.holdsOn(this.engine, { millis, nanos }))
+  idleDelay(now: Moment.Moment): number {
+    const idle = this.usedAt + this.house.idleTimeToLive - now.millis
+    return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Pilot.holdsOn(this, now))
   }
 
   get renewalDelay(): Effect.Effect<number | undefined> {
-    const { engine, options } = this
-    return Effect.zipWith(Moment.now, Pilot.renewalDelay(engine), (now, due = Number.POSITIVE_INFINITY) => {
-      const delay = Math.min(this.idleDelay(now), options.background ? due : Number.POSITIVE_INFINITY)
-      return engine.closed || delay === Number.POSITIVE_INFINITY ? undefined : delay
+    return Effect.zipWith(Moment.now, Pilot.renewalDelay(this), (now, due = Number.POSITIVE_INFINITY) => {
+      const delay = Math.min(this.idleDelay(now), this.house.background ? due : Number.POSITIVE_INFINITY)
+      return this.closed || delay === Number.POSITIVE_INFINITY ? undefined : delay
     })
   }
 
   get renew(): Effect.Effect<void> {
     return Effect.flatMap(Moment.now, (now) => {
-      if (this.idleDelay(now) > 0) return this.options.background ? Pilot.renew(this.engine) : Effect.void
-      this.leave()
-      return Pilot.close(this.engine)
+      if (this.idleDelay(now) > 0) return this.house.background ? Pilot.renew(this) : Effect.void
+      this.house.leave(this.of)
+      return Pilot.close(this)
     })
   }
 }
+
+/** Tells a renewal of each change of a tenant. */
+export const watchedBy =
+  (renewal: Renewal.Service): Engine.Setting["onChange"] =>
+  (engine) =>
+    engine instanceof Tenant ? renewal.watch(engine) : Effect.void
 
 /** Sessions by key, which come when they are used and go when they are not. */
 export interface Tenants<K, E> {
@@ -100,21 +103,21 @@ export interface Tenants<K, E> {
 export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { lookup, renewal, setting } = options
-    const tenants = new Keyed<K, Tenant>()
-    const opening = yield* FiberMap.make<K, Either.Either<Tenant, AuthError | E>>()
+    const tenants = new Keyed<K, Tenant<K>>()
+    const house: House<K> = { ...options, leave: (key) => tenants.delete(key) }
+    const opening = yield* FiberMap.make<K, Either.Either<Tenant<K>, AuthError | E>>()
     const closing = yield* FiberMap.make<K, void>()
     let closed = false
 
     /** Looks a key up and enters its session, once the one before it has closed. */
-    const enter = (key: K): Effect.Effect<Either.Either<Tenant, AuthError | E>> =>
+    const enter = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
       Effect.gen(function* () {
         const before = FiberMap.unsafeGet(closing, key)
         if (Option.isSome(before)) yield* Fiber.await(before.value)
         const found = yield* settle<Found, AuthError | E>("lookup", () => lookup(key), setting.timeout, otherwise)
         if (Either.isLeft(found)) return Either.left(found.left)
         if (closed) return Either.left(hasClosed)
-        const leave = () => tenants.delete(key)
-        const tenant = new Tenant(found.right, options, leave, yield* Engine.reading)
+        const tenant = new Tenant(house, key, setting, found.right, yield* Engine.reading)
         tenants.set(key, tenant)
         yield* renewal.watch(tenant)
         return Either.right(tenant)
@@ -125,7 +128,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         const found = tenants.get(key)
         if (found !== undefined) {
           found.usedAt = millis
-          return Effect.succeed(found.engine)
+          return Effect.succeed(found)
         }
         if (closed) return hasClosed
         const under = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
@@ -136,7 +139,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
           Effect.flatMap(
             Exit.match({
               onFailure: () => find(key),
-              onSuccess: Either.match({ onLeft: Effect.fail, onRight: ({ engine }) => Effect.succeed(engine) })
+              onSuccess: Either.match({ onLeft: Effect.fail, onRight: Effect.succeed })
             })
           )
         )
@@ -158,7 +161,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         closed = true
         const all = tenants.entries()
         tenants.clear()
-        return Effect.forEach(all, ([, { engine }]) => Pilot.close(engine), { concurrency: "unbounded", discard: true })
+        return Effect.forEach(all, ([, tenant]) => Pilot.close(tenant), { concurrency: "unbounded", discard: true })
       })
     )
 
@@ -168,7 +171,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         Effect.clockWith((clock) => {
           const tenant = tenants.get(key)
           if (tenant === undefined) return obtain(key)
-          const { exit, freshMillis, freshNanos } = tenant.engine.snapshot
+          const { exit, freshMillis, freshNanos } = tenant.snapshot
           tenant.usedAt = clock.unsafeCurrentTimeMillis()
           return tenant.usedAt < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos ? exit : obtain(key)
         }),
@@ -178,10 +181,10 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         Effect.suspend(() => {
           const found = tenants.get(key)
           if (found === undefined) return FiberMap.remove(opening, key)
-          found.leave()
-          return Effect.flatMap(FiberMap.run(closing, key, Pilot.close(found.engine)), Fiber.await)
+          tenants.delete(key)
+          return Effect.flatMap(FiberMap.run(closing, key, Pilot.close(found)), Fiber.await)
         }),
-      open: Effect.sync(() => tenants.entries().map(([key, { engine }]) => [key, engine] as const))
+      open: Effect.sync(() => tenants.entries())
     }
   })
 
