@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,7 @@ import * as Auth from "../Auth.js"
 import type { AuthError } from "../AuthError.js"
 import * as Credentials from "../Credentials.js"
 import * as Session from "../Session.js"
-import type { AccessToken } from "../Token.js"
+import { type AccessToken, shortestLifetime } from "../Token.js"
 import * as TestProvider from "./TestProvider.js"
 
 /**
@@ -88,10 +89,24 @@ const begin = Effect.fnUntraced(function* (
 ) {
   if (failure !== undefined) yield* provider.always(TestProvider.fails(failure))
   if (state === "signed-out") return yield* session.logout
-  const tokens = yield* provider.issue
-  yield* session.adopt({
-    ...tokens,
-    accessToken: Option.orElse(Option.fromNullable(accessToken), () => tokens.accessToken),
-    lifetime: state === "expired" ? Option.some(Duration.zero) : tokens.lifetime
-  })
+  const issued = yield* provider.issue
+  const tokens = { ...issued, accessToken: Option.orElse(Option.fromNullable(accessToken), () => issued.accessToken) }
+  if (state !== "expired") return yield* session.adopt(tokens)
+  // No session believes in a lifetime of nothing: this token has lived for as long as it could.
+  yield* before(shortestLifetime, session.adopt({ ...tokens, lifetime: Option.some(shortestLifetime) }))
 })
+
+/** Runs an effect as if it were so much earlier. */
+const before = <A, E, R>(duration: Duration.Duration, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.clockWith((clock) => {
+    const millis = Duration.toMillis(duration)
+    const nanos = Option.getOrThrow(Duration.toNanos(duration))
+    return Effect.withClock(effect, {
+      [Clock.ClockTypeId]: Clock.ClockTypeId,
+      currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now - millis),
+      currentTimeNanos: Effect.map(clock.currentTimeNanos, (now) => now - nanos),
+      unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() - millis,
+      unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() - nanos,
+      sleep: (duration) => clock.sleep(duration)
+    })
+  })
