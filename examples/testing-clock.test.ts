@@ -13,6 +13,9 @@ const api = Layer.succeed(
   )
 )
 
+/** A session for one test, over that API. */
+const layer = (options?: TestSession.Options) => Layer.provide(TestSession.layer(options), api)
+
 /** The application: it asks once a minute, and keeps what it was answered. */
 const poll = (seen: Ref.Ref<ReadonlyArray<string>>) =>
   Effect.gen(function* () {
@@ -37,20 +40,20 @@ it.effect("an application that polls is renewed behind its back", () =>
     assert.strictEqual(logins, 0)
     assert.strictEqual(maxConcurrentExchanges, 1)
     assert.isAtMost(refreshes, 4)
-  }).pipe(Effect.provide(TestSession.layer({ lifetime: "10 minutes", renewal: "background" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ lifetime: "10 minutes", renewal: "background" })))
 )
 
 it.effect("a session that nobody uses is renewed too, and goes on after an outage", () =>
   Effect.gen(function* () {
-    const session = yield* Session.Session
+    const { status } = yield* Session.Session
     const provider = yield* TestProvider.TestProvider
     yield* provider.always(TestProvider.fails(TestProvider.failure.broken))
     yield* TestClock.adjust("15 minutes")
-    assert.strictEqual((yield* session.status).token, "expired")
+    assert.strictEqual((yield* status).token, "expired")
 
     yield* provider.always(TestProvider.honest)
     // By now there is one attempt in 30 seconds.
     yield* TestClock.adjust("1 minute")
-    assert.strictEqual((yield* session.status).token, "fresh")
-  }).pipe(Effect.provide(TestSession.layer({ lifetime: "10 minutes", renewal: "background" })), Effect.provide(api))
+    assert.strictEqual((yield* status).token, "fresh")
+  }).pipe(Effect.provide(layer({ lifetime: "10 minutes", renewal: "background" })))
 )

@@ -14,6 +14,9 @@ const api = Layer.succeed(
   )
 )
 
+/** A session for one test, over that API. */
+const layer = (options?: TestSession.Options) => Layer.provide(TestSession.layer(options), api)
+
 const call = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
   return yield* Effect.flatMap(client.get("/orders"), (answer) => answer.text)
@@ -26,7 +29,7 @@ it.effect("expiry: the next call renews, once for all callers", () =>
     const answers = yield* Effect.all([call, call, call], { concurrency: "unbounded" })
     assert.deepStrictEqual(answers, Array(3).fill("Bearer test-access-2"))
     assert.strictEqual((yield* provider.report).refreshes, 1)
-  }).pipe(Effect.provide(TestSession.layer({ lifetime: "5 minutes" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ lifetime: "5 minutes" })))
 )
 
 it.effect("refusal: the session logs in, and where it cannot, says so", () =>
@@ -42,22 +45,25 @@ it.effect("refusal: the session logs in, and where it cannot, says so", () =>
       TestProvider.fails(TestProvider.failure.credentials)
     )
     assert.strictEqual((yield* Effect.flip(call))._tag, "InvalidCredentials")
-  }).pipe(Effect.provide(TestSession.layer({ state: "expired" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ state: "expired" })))
 )
 
-it.effect("outage: callers wait for as long as their patience lasts, and are served once it is over", () =>
+it.effect("outage: callers wait for its end, for as long as their patience lasts", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     yield* provider.always(TestProvider.fails(TestProvider.failure.unreachable))
-    const impatient = yield* Effect.fork(Effect.flip(call))
+    const patient = yield* Effect.fork(call)
     yield* TestClock.adjust("10 seconds")
-    assert.strictEqual((yield* Fiber.join(impatient))._tag, "NetworkFailure")
-
     yield* provider.always(TestProvider.honest)
-    const next = yield* Effect.fork(call)
     yield* TestClock.adjust("30 seconds")
-    assert.strictEqual(yield* Fiber.join(next), "Bearer test-access-2")
-  }).pipe(Effect.provide(TestSession.layer({ state: "expired", patience: "10 seconds" })), Effect.provide(api))
+    assert.strictEqual(yield* Fiber.join(patient), "Bearer test-access-2")
+
+    yield* TestClock.adjust("5 minutes")
+    yield* provider.always(TestProvider.fails(TestProvider.failure.unreachable))
+    const unlucky = yield* Effect.fork(Effect.flip(call))
+    yield* TestClock.adjust("1 minute")
+    assert.strictEqual((yield* Fiber.join(unlucky))._tag, "NetworkFailure")
+  }).pipe(Effect.provide(layer({ state: "expired", patience: "1 minute" })))
 )
 
 it.effect("slow answers: a token that is merely stale makes nobody wait", () =>
@@ -66,7 +72,7 @@ it.effect("slow answers: a token that is merely stale makes nobody wait", () =>
     assert.strictEqual(yield* call, "Bearer test-access-1")
     yield* TestClock.adjust("8 seconds")
     assert.strictEqual(yield* call, "Bearer test-access-2")
-  }).pipe(Effect.provide(TestSession.layer({ lifetime: "1 hour", latency: "8 seconds" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ lifetime: "1 hour", latency: "8 seconds" })))
 )
 
 it.effect("lost answers: a spent refresh token is not presented again", () =>
@@ -80,10 +86,7 @@ it.effect("lost answers: a spent refresh token is not presented again", () =>
     assert.deepStrictEqual(asked, ["refresh", "login"])
     assert.deepStrictEqual(presented, ["test-refresh-1"])
     assert.strictEqual(reuses, 0)
-  }).pipe(
-    Effect.provide(TestSession.layer({ state: "expired", rotation: "single-use", patience: "3 seconds" })),
-    Effect.provide(api)
-  )
+  }).pipe(Effect.provide(layer({ state: "expired", rotation: "single-use", patience: "3 seconds" })))
 )
 
 it.effect("in between: what happens while an exchange is under way", () =>
@@ -97,13 +100,13 @@ it.effect("in between: what happens while an exchange is under way", () =>
     yield* session.logout
     yield* answer
     assert.strictEqual((yield* Fiber.join(caller))._tag, "SignedOut")
-  }).pipe(Effect.provide(TestSession.layer({ state: "expired" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ state: "expired" })))
 )
 
 it.effect("a wiring of one's own: the provider alone takes the place of the real one", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.make({ rotation: "single-use" })
-    const layer = Auth.layer(Effect.succeed(provider.service), { leeway: "1 minute", renewal: "on-use" }).pipe(
+    const own = Auth.layer(Effect.succeed(provider.service), { leeway: "1 minute", renewal: "on-use" }).pipe(
       Layer.provide(Credentials.layerNone),
       Layer.provide(api)
     )
@@ -112,6 +115,6 @@ it.effect("a wiring of one's own: the provider alone takes the place of the real
       assert.strictEqual((yield* Effect.flip(call))._tag, "SignedOut")
       yield* session.adopt(yield* provider.issue)
       assert.strictEqual(yield* call, "Bearer test-access-1")
-    }).pipe(Effect.provide(layer))
+    }).pipe(Effect.provide(own))
   })
 )

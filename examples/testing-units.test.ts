@@ -31,10 +31,13 @@ const api = Layer.succeed(
   })
 )
 
+/** A session for one test, over that API. */
+const layer = (options?: TestSession.Options) => Layer.provide(TestSession.layer(options), api)
+
 it.effect("greets by name", () =>
   Effect.gen(function* () {
     assert.strictEqual(yield* greeting, "Hello, Ada")
-  }).pipe(Effect.provide(TestSession.layer()), Effect.provide(api))
+  }).pipe(Effect.provide(layer()))
 )
 
 it.effect("greets by name with a token that had ended", () =>
@@ -42,13 +45,13 @@ it.effect("greets by name with a token that had ended", () =>
     assert.strictEqual(yield* greeting, "Hello, Ada, renewed")
     const provider = yield* TestProvider.TestProvider
     assert.deepStrictEqual((yield* provider.report).presented, ["test-refresh-1"])
-  }).pipe(Effect.provide(TestSession.layer({ state: "expired" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ state: "expired" })))
 )
 
 it.effect("asks to sign in", () =>
   Effect.gen(function* () {
     assert.strictEqual(yield* greeting, "Please sign in")
-  }).pipe(Effect.provide(TestSession.layer({ state: "signed-out" })), Effect.provide(api))
+  }).pipe(Effect.provide(layer({ state: "signed-out" })))
 )
 
 for (const [failure, said] of [
@@ -58,6 +61,6 @@ for (const [failure, said] of [
   it.effect(`says: ${said}`, () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* greeting, said)
-    }).pipe(Effect.provide(TestSession.layer({ state: "expired", failure })), Effect.provide(api))
+    }).pipe(Effect.provide(layer({ state: "expired", failure })))
   )
 }

@@ -21,7 +21,7 @@ const test = (
   options: TestSession.Options,
   body: () => Effect.Effect<void, unknown, TestSession.Services>,
   rejected?: ReadonlyArray<string>
-) => it.effect(name, () => body().pipe(Effect.provide(TestSession.layer(options)), Effect.provide(api(rejected))))
+) => it.effect(name, () => Effect.provide(body(), Layer.provide(TestSession.layer(options), api(rejected))))
 
 /** What an application does. */
 const orders = Effect.flatMap(AuthHttpClient.AuthHttpClient, (client) =>
