@@ -12,6 +12,7 @@ import type { Misconfigured } from "./AuthError.js"
 import * as AuthHttpClient from "./AuthHttpClient.js"
 import * as AuthProvider from "./AuthProvider.js"
 import type { Credentials } from "./Credentials.js"
+import * as Key from "./internal/key.js"
 import * as Valid from "./internal/options.js"
 import * as Renewal from "./Renewal.js"
 import * as Session from "./Session.js"
@@ -77,7 +78,7 @@ export const layer = <E, R, E2 = never, R2 = never>(
       const protocol = yield* provider
       const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
       const place = yield* store
-      const key = `${protocol.name} ${protocol.baseUrl.href} ${yield* Valid.nonEmpty("store", place.key)}`
+      const key = Key.identity(protocol, yield* Valid.nonEmpty("store", place.key))
       const session = yield* Session.make({ ...sessionOptions, key, onChange: renewal.watch }).pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
         Effect.provideService(TokenStore.TokenStore, place.store)

@@ -5,22 +5,24 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type AuthError, UntrustedOrigin } from "./AuthError.js"
+import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./AuthError.js"
 import { AuthProvider, type Service as Provider } from "./AuthProvider.js"
 import * as Answer from "./internal/answer.js"
 import * as Url from "./internal/url.js"
-import { Session } from "./Session.js"
+import { Session, type Service as SessionService } from "./Session.js"
 import type { AccessToken } from "./Token.js"
 
 /**
- * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`.
+ * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`. `E` is what may go wrong
+ * before there is a session, as with a `SessionMap`.
  *
  * - A relative URL is taken below the provider's base URL: `/orders` and `orders` are the same.
  * - The token replaces one that the caller may have put on the request.
@@ -31,7 +33,7 @@ import type { AccessToken } from "./Token.js"
  * @since 0.1.0
  * @category models
  */
-export type Service = HttpClient.HttpClient.With<HttpClientError.HttpClientError | AuthError>
+export type Service<E = never> = HttpClient.HttpClient.With<HttpClientError.HttpClientError | AuthError | E>
 
 /**
  * @since 0.1.0
@@ -49,50 +51,72 @@ export class AuthHttpClient extends Context.Tag("effect-auth/AuthHttpClient")<Au
  */
 export const make: Effect.Effect<Service, never, Session | AuthProvider | HttpClient.HttpClient> = Effect.gen(
   function* () {
-    const session = yield* Session
-    const provider = yield* AuthProvider
-    const bare = yield* HttpClient.HttpClient
-
-    const attempt = (request: HttpClientRequest.HttpClientRequest, token: AccessToken) =>
-      Answer.send(bare, provider.authorize(request, token), provider.redactedHeaders).pipe(
-        Effect.mapBoth({
-          onFailure: (error) => Answer.blame(error, request),
-          onSuccess: (response) => new Answer.Answer(request, response)
-        })
-      )
-
-    const rejected = ({ headers, status }: HttpClientResponse.HttpClientResponse) => provider.rejects(status, headers)
-
-    /** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
-    const retry = Effect.fnUntraced(function* (
-      request: HttpClientRequest.HttpClientRequest,
-      rejection: Answer.Answer,
-      token: AccessToken
-    ) {
-      const answer = yield* Answer.keep(rejection)
-      if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
-      const next = yield* session.reject(token)
-      if (Equal.equals(next, token)) return answer
-      const second = yield* attempt(request, next)
-      if (!rejected(second)) return second
-      const last = yield* Answer.keep(second)
-      return yield* Effect.as(Effect.ignore(session.reject(next, { retried: true })), last)
-    })
-
-    const authorized = (request: HttpClientRequest.HttpClientRequest) =>
-      Effect.flatMap(session.accessToken, (token) =>
-        Effect.flatMap(attempt(request, token), (answer) =>
-          rejected(answer) ? retry(request, answer, token) : Effect.succeed(answer)
-        )
-      )
-
-    // The check comes last: what is laid over this client may still change the request, but nothing after the check can.
-    return HttpClient.makeWith<AuthError, never, HttpClientError.HttpClientError | AuthError, never>(
-      Effect.flatMap((request) => Effect.flatMap(resolve(provider, request), authorized)),
-      Effect.succeed
-    )
+    const account = { session: yield* Session, provider: yield* AuthProvider }
+    return over(Effect.succeed(account), yield* HttpClient.HttpClient)
   }
 )
+
+/**
+ * Whose token a client carries, and to where.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Account<E = never> {
+  readonly session: SessionService<E>
+  readonly provider: Provider
+}
+
+/**
+ * Makes an authorized client that looks its account up anew for each request, over a bare client.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const over = <E = never>(account: Effect.Effect<Account<E>, AuthError | E>, bare: HttpClient.HttpClient) =>
+  // The check comes last: what is laid over this client may still change the request, but nothing after the check can.
+  HttpClient.makeWith<AuthError | E, never, HttpClientError.HttpClientError | AuthError | E, never>(
+    Effect.flatMap((request) =>
+      Effect.flatMap(account, ({ provider, session }) =>
+        Effect.flatMap(resolve(provider, request), (resolved) => send(bare, provider, session, resolved))
+      )
+    ),
+    Effect.succeed
+  ) satisfies Service<E>
+
+/** Sends a request with a token, and once more if that is rejected. */
+const send = <E>(
+  bare: HttpClient.HttpClient,
+  provider: Provider,
+  session: SessionService<E>,
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | AuthError | E> => {
+  const attempt = (token: AccessToken) =>
+    Answer.send(bare, provider.authorize(request, token), provider.redactedHeaders).pipe(
+      Effect.mapBoth({
+        onFailure: (error) => Answer.blame(error, request),
+        onSuccess: (response) => new Answer.Answer(request, response)
+      })
+    )
+
+  const rejected = ({ headers, status }: HttpClientResponse.HttpClientResponse) => provider.rejects(status, headers)
+
+  /** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
+  const retry = Effect.fnUntraced(function* (rejection: Answer.Answer, token: AccessToken) {
+    const answer = yield* Answer.keep(rejection)
+    if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
+    const next = yield* session.reject(token)
+    if (Equal.equals(next, token)) return answer
+    const second = yield* attempt(next)
+    if (!rejected(second)) return second
+    const last = yield* Answer.keep(second)
+    return yield* Effect.as(Effect.ignore(session.reject(next, { retried: true })), last)
+  })
+
+  return Effect.flatMap(session.accessToken, (token) =>
+    Effect.flatMap(attempt(token), (answer) => (rejected(answer) ? retry(answer, token) : Effect.succeed(answer)))
+  )
+}
 
 /** The request with an absolute URL of the provider's own, or the error that says whose it is (law 23). */
 const resolve = (
@@ -128,3 +152,50 @@ const isRepeatable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
       return true
   }
 }
+
+/**
+ * Turns the authorized client into a plain `HttpClient`, for code that knows no `AuthError`.
+ *
+ * An `AuthError` becomes a `RequestError` about the caller's request, with the `AuthError` as its `cause`. Its reason is
+ * `"Transport"` where waiting can help (`AuthError.isTransient`), so that `HttpClient.retryTransient` tries again, and
+ * `"Encode"` where it cannot.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const toHttpClient = (client: Service): HttpClient.HttpClient =>
+  HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
+    Effect.flatMap((request) =>
+      Effect.mapError(client.execute(request), (error) => (isAuthError(error) ? unauthorized(error, request) : error))
+    ),
+    Effect.succeed
+  )
+
+/**
+ * A request that could not be authorized. Whatever may pass is worth another try, not `NetworkFailure` alone: a session
+ * cools down by itself, so that a caller who tries again and again costs no exchange more (law 9).
+ */
+const unauthorized = (cause: AuthError, request: HttpClientRequest.HttpClientRequest) => {
+  const [reason, advice] = isTransient(cause)
+    ? (["Transport", "; try again later"] as const)
+    : (["Encode", ""] as const)
+  return new HttpClientError.RequestError({
+    request,
+    reason,
+    cause,
+    description: `no token: ${cause.message}${advice}`
+  })
+}
+
+/**
+ * The authorized client as the plain `HttpClient` that generated clients ask for.
+ *
+ * Every use in a build makes a client of its own, so that two accounts do not share one. What provides the session needs a
+ * bare `HttpClient` itself: give it that with `Layer.provide`, not with `Layer.provideMerge`, as both have the same tag.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerHttpClient: Layer.Layer<HttpClient.HttpClient, never, AuthHttpClient> = Layer.fresh(
+  Layer.effect(HttpClient.HttpClient, Effect.map(AuthHttpClient, toHttpClient))
+)

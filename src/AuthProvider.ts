@@ -36,6 +36,8 @@ export interface Service {
   readonly name: string
   /** What relative URLs are resolved against. Its path ends with a slash. */
   readonly baseUrl: URL
+  /** What the tokens are good for, where the API has scopes: sessions of different scopes share nothing. */
+  readonly scope?: ReadonlyArray<string> | undefined
   /** The origins this API's token may be sent to. */
   readonly origins: ReadonlyArray<string>
   /** Headers that carry secrets; spans and logs show them redacted. */
@@ -123,6 +125,7 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
   return {
     name,
     baseUrl,
+    scope: protocol.scope,
     origins: [baseUrl, ...origins].map(({ origin }) => origin),
     redactedHeaders,
     rotation,

@@ -226,7 +226,7 @@ const deadEnd = (rules: Rules, state: State, flight: Flight, now: Now): Step => 
   // Until the token in hand has ended there may be credentials again.
   const left = Duration.millis(Held.renewalDelay(held, rules.leeway, false, now))
   return land(
-    { ...state, block: { failure, failures: 0, until: now.nanos + nanos(left) } },
+    { ...state, block: { failure, failures: 0, until: now.nanos + nanos(left), at: now.millis } },
     { _tag: "Failure", failure }
   )
 }

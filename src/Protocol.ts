@@ -83,6 +83,8 @@ export interface Protocol<A, AI, F, FI, V = never, VI = never> {
   readonly name: string
   /** The address of the API: https, or http on loopback. Relative URLs, those of exchanges too, are taken below it. */
   readonly baseUrl: string | URL
+  /** The scopes that its tokens are asked for, where it has some: sessions of different scopes share no token. */
+  readonly scope?: ReadonlyArray<string> | undefined
   /** Further addresses whose origins the token may be sent to. Default: none. */
   readonly origins?: ReadonlyArray<string | URL> | undefined
   /** What becomes of a refresh token that is used. Default: `"single-use"`, which is safe with any server. */

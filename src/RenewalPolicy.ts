@@ -126,6 +126,15 @@ export const hastyExchanges = 5
 export const hastyAge: Duration.Duration = Duration.minutes(1)
 
 /**
+ * How long before its known end a refresh token is warned of: the last fifth of its lifetime, and no more than three days.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const refreshWarning = (lifetime: Duration.Duration): Duration.Duration =>
+  Duration.min(Duration.times(lifetime, 0.2), Duration.days(3))
+
+/**
  * The longest sleep of the renewal fiber: five minutes. Longer waits are slept in slices, because a timer of more than
  * 24.8 days never fires, and because a machine that wakes up must not wait out what the clock already passed.
  *

@@ -66,6 +66,8 @@ export interface Block {
   readonly failure: AuthError.AuthError
   readonly failures: number
   readonly until: bigint | undefined
+  /** When it came about, by the wall clock. */
+  readonly at: number
 }
 
 /** All that a session knows. */
@@ -144,7 +146,12 @@ export const newer = (state: State): readonly [Question, State] => [
 
 /** What a caller is to do. */
 export type Answer =
-  | { readonly _tag: "Serve"; readonly token: Token.AccessToken; readonly launch?: Flight | undefined }
+  | {
+      readonly _tag: "Serve"
+      readonly token: Token.AccessToken
+      readonly stale?: boolean | undefined
+      readonly launch?: Flight | undefined
+    }
   | { readonly _tag: "Join"; readonly flight: Flight; readonly launch?: Flight | undefined }
   | { readonly _tag: "Wait"; readonly millis: number }
   | { readonly _tag: "Fail"; readonly failure: AuthError.AuthError }
@@ -158,10 +165,11 @@ export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Lan
   const hasty = ask.cause !== "refresh" && tooHasty(rules, state, now)
   const launch = () => takeOff(rules, state, ask.cause !== "refresh", now, landing)
   if (held !== undefined && token !== undefined && held.issued > ask.newerThan && phase !== "expired") {
-    const renews = phase === "stale" && !flight && !cooling && !hasty && eager(rules, held, now)
-    if (!renews) return [{ _tag: "Serve", token }, state]
+    const stale = phase === "stale"
+    const renews = stale && !flight && !cooling && !hasty && eager(rules, held, now)
+    if (!renews) return [{ _tag: "Serve", token, stale }, state]
     const [launched, next] = launch()
-    return [{ _tag: "Serve", token, launch: launched }, next]
+    return [{ _tag: "Serve", token, stale, launch: launched }, next]
   }
   if (flight !== undefined) return [{ _tag: "Join", flight }, state]
   const over = state.signedOut ? isSignedOut(rules) : lasting(state)

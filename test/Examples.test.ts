@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { Command, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Command, FileSystem, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { Effect, Exit, Option, Ref, Scope } from "effect"
@@ -11,7 +11,17 @@ import { postgres } from "./support/postgres.js"
 import { bundle } from "./testing/bundle.js"
 import { serve } from "./testing/serve.js"
 
-const examples = ["freddy", "oauth2", "refresh-token", "replicas", "two-apis", "violet", "your-own-api"]
+const examples = [
+  "freddy",
+  "oauth2",
+  "promises",
+  "refresh-token",
+  "replicas",
+  "teletracker",
+  "two-apis",
+  "violet",
+  "your-own-api"
+]
 const scope = Effect.runSync(Scope.make())
 let folder = ""
 
@@ -91,6 +101,33 @@ it.scopedLive("the example of Freddy asks for the mailed code on the terminal", 
     const output = yield* run("freddy", env, "4711\n")
     assert.include(output, "The code that Freddy mailed to test-user@example.com: ")
     assert.include(output, "Thread 1")
+  })
+)
+
+it.scopedLive("the example of TeleTracker, started again, goes on with the session that it kept", () =>
+  Effect.gen(function* () {
+    const sandbox = yield* TeleTrackerSandbox.make()
+    const fs = yield* FileSystem.FileSystem
+    const env = {
+      TELETRACKER_USERNAME: "test-user@example.com",
+      TELETRACKER_PASSWORD: "test-password",
+      TELETRACKER_BASE_URL: yield* serve(sandbox),
+      EFFECT_AUTH_DIRECTORY: `${yield* fs.makeTempDirectoryScoped()}/tokens`
+    }
+    assert.strictEqual(yield* run("teletracker", env), "calls: 200\n")
+    assert.strictEqual(yield* run("teletracker", env), "calls: 200\n")
+    const { complaints, logins } = yield* sandbox.report
+    assert.deepStrictEqual({ complaints, logins }, { complaints: 0, logins: 1 })
+  }).pipe(Effect.provide(NodeContext.layer))
+)
+
+it.scopedLive("the example of Promises answers as before, and with one log in", () =>
+  Effect.gen(function* () {
+    const { env, sandbox } = yield* served
+    const output = yield* run("promises", env)
+    assert.include(output, "Merchant 1\n")
+    assert.include(output, "a token of 3 parts")
+    assert.strictEqual((yield* sandbox.report).logins, 1)
   })
 )
 

@@ -18,7 +18,7 @@ export const blocked = (state: State, failure: AuthError.AuthError, now: Now): S
       ? RenewalPolicy.credentialsLook
       : undefined
   const until = pause === undefined ? undefined : now.nanos + nanos(pause)
-  return { ...state, block: { failure, failures, until } }
+  return { ...state, block: { failure, failures, until, at: now.millis } }
 }
 
 /** Law 16: what was refused is remembered, the last few of it, and how often that happened in a row. */

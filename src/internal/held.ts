@@ -115,13 +115,16 @@ const staleAge = (held: Held, leeway: Duration.Duration): number =>
 
 const endAge = (held: Held): number => ageBy(held, identity)
 
+const end = (since: Moment.Moment, lifetime: Option.Option<Duration.Duration>): Option.Option<DateTime.Utc> =>
+  Option.flatMap(lifetime, (lifetime) => DateTime.make(since.millis + Duration.toMillis(lifetime)))
+
 /** The end of the access token by the wall clock, for people to read; nothing is decided by it. */
-export const endsAt = (held: Held): Option.Option<DateTime.Utc> =>
-  Option.isNone(held.tokens.accessToken)
-    ? Option.none()
-    : Option.flatMap(held.tokens.lifetime, (lifetime) =>
-        DateTime.make(held.arrived.millis + Duration.toMillis(lifetime))
-      )
+export const endsAt = ({ arrived, tokens }: Held): Option.Option<DateTime.Utc> =>
+  Option.isNone(tokens.accessToken) ? Option.none() : end(arrived, tokens.lifetime)
+
+/** The end of the refresh token by the wall clock, likewise. */
+export const refreshEndsAt = ({ refreshArrived, tokens }: Held): Option.Option<DateTime.Utc> =>
+  Option.isNone(tokens.refreshToken) ? Option.none() : end(refreshArrived, tokens.refreshLifetime)
 
 export type Phase = "none" | "fresh" | "stale" | "expired"
 
@@ -132,17 +135,17 @@ export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Mo
   return age >= endAge(held) ? "expired" : age >= staleAge(held, leeway) ? "stale" : "fresh"
 }
 
-/** What a reader of a fresh token needs, and nothing else: until when, by either clock, and the ready-made answer. */
-export interface Snapshot {
+/** Until when the token in hand is fresh, by either clock, and the ready-made answer to whoever asks until then. */
+export interface Freshness {
   readonly freshMillis: number
   readonly freshNanos: bigint
   readonly exit: Exit.Exit<Token.AccessToken>
 }
 
-const stale: Snapshot = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
+const notFresh: Freshness = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
 
-export const snapshot = (held: Held | undefined, leeway: Duration.Duration): Snapshot => {
-  if (held === undefined || Option.isNone(held.tokens.accessToken)) return stale
+export const freshness = (held: Held | undefined, leeway: Duration.Duration): Freshness => {
+  if (held === undefined || Option.isNone(held.tokens.accessToken)) return notFresh
   const age = Math.min(staleAge(held, leeway), Duration.toMillis(Token.longestLifetime) * 2)
   return {
     freshMillis: held.arrived.millis + age,
@@ -157,12 +160,34 @@ export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boole
   return Math.max(0, due - Moment.age(held.arrived, now))
 }
 
+/** For how many milliseconds more the refresh token is good, if that is known; zero and less when it has ended. */
+export const refreshLeft = (held: Held, now: Moment.Moment): Option.Option<number> =>
+  Option.map(
+    held.tokens.refreshLifetime,
+    (lifetime) => Duration.toMillis(lifetime) - Moment.age(held.refreshArrived, now)
+  )
+
 /** Whether the known end of the refresh token has passed (law 15). */
 export const refreshEnded = (held: Held, now: Moment.Moment): boolean =>
-  Option.exists(
-    held.tokens.refreshLifetime,
-    (lifetime) => Moment.age(held.refreshArrived, now) >= Duration.toMillis(lifetime)
-  )
+  Option.exists(refreshLeft(held, now), (left) => left <= 0)
+
+/** For how many milliseconds more the access token is good, if that is known; never less than zero. */
+export const left = (held: Held, now: Moment.Moment): number =>
+  Math.max(0, endAge(held) - Moment.age(held.arrived, now))
+
+/** How a refresh token stands, without a word about what it is. */
+export type RefreshPhase = "none" | "usable" | "ends-soon" | "in-doubt" | "ended" | "refused"
+
+export const refreshPhase = (held: Held | undefined, now: Moment.Moment): RefreshPhase => {
+  if (held === undefined || Option.isNone(held.tokens.refreshToken)) return "none"
+  if (held.refresh._tag === "Dead") return held.refresh.failure._tag === "TokenExpired" ? "ended" : "refused"
+  if (refreshEnded(held, now)) return "ended"
+  if (held.refresh._tag === "Doubtful") return "in-doubt"
+  const warned = ({ left, lifetime }: { readonly left: number; readonly lifetime: Duration.Duration }) =>
+    left <= Duration.toMillis(RenewalPolicy.refreshWarning(lifetime))
+  const soon = Option.all({ left: refreshLeft(held, now), lifetime: held.tokens.refreshLifetime })
+  return Option.exists(soon, warned) ? "ends-soon" : "usable"
+}
 
 /**
  * Whether replacing this token now would be hasty (law 11): by its own lifetime and the clock that cannot jump, not even

@@ -1,7 +1,17 @@
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
+import type * as AuthProvider from "../AuthProvider.js"
 
 const utf8 = new TextEncoder()
+
+/** Everything that makes a session what it is: two that differ in any of these never share a token, a flight or a record. */
+export const identity = (
+  { baseUrl, name, scope }: Pick<AuthProvider.Service, "name" | "baseUrl" | "scope">,
+  account: string
+): string => {
+  const scopes = scope === undefined || scope.length === 0 ? "" : ` [${[...new Set(scope)].sort().join(" ")}]`
+  return `${name} ${baseUrl.href}${scopes} ${account}`
+}
 
 /** The SHA-256 of a text, in hexadecimal. */
 export const sha256 = (text: string): Effect.Effect<string> =>

@@ -2,7 +2,8 @@ import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Moment from "../Moment.js"
-import type { State } from "../SessionState.js"
+import * as RenewalPolicy from "../RenewalPolicy.js"
+import { nanos, type State } from "../SessionState.js"
 import type * as Token from "../Token.js"
 import * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
@@ -64,6 +65,22 @@ export const newest = (
     onNone: () => mine,
     onSome: (record) => (TokenStore.isNewer(record, state.held ?? nothingKept) ? record.tokens : mine)
   })
+}
+
+/**
+ * For how many milliseconds from now a session knows something that would be lost with it, as the store does not keep it:
+ * an exchange under way, a set that could not be saved, or how long a server is to be left alone (laws 9, 10, 11, 16).
+ * Zero when it may go, and come back as if it had never gone.
+ */
+export const holdsOn = (state: State, now: Moment.Moment): number => {
+  if (state.flight !== undefined || !state.saved) return Number.POSITIVE_INFINITY
+  const until = [state.block?.until, state.refused?.until, state.strikes?.until, recentHaste(state)]
+  return Math.max(0, ...until.map((at) => (at === undefined ? 0 : Number(at - now.nanos) / 1e6)))
+}
+
+const recentHaste = ({ hasty }: State): bigint | undefined => {
+  const last = hasty.at(-1)
+  return last === undefined ? undefined : last + nanos(RenewalPolicy.hastyAge)
 }
 
 /** Older than anything that a store keeps. */

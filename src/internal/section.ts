@@ -12,7 +12,7 @@ import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import type { Landing } from "../SessionState.js"
 import type * as TokenStore from "../TokenStore.js"
-import type { Courier } from "./courier.js"
+import * as Courier from "./courier.js"
 import type { Event } from "./order.js"
 
 /** Law 20: the exclusive section of a session's key, which it has for as long as one of its flights is in it. */
@@ -30,16 +30,16 @@ interface Hold {
   beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
 }
 
-export const make = ({ lease, load, longestWait, release }: Courier): Section => {
+export const make = (to: Courier.Addresses): Section => {
   let hold: Hold | undefined
   let givenBack: Effect.Effect<void> = Effect.void
 
   /** One try for it. None says that somebody else has it, and has nothing to show yet. */
   const attempt = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
-    Effect.flatMap(lease(owner), (leased) =>
+    Effect.flatMap(Courier.lease(to, owner), (leased) =>
       Either.isLeft(leased)
         ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
-        : Effect.zipWith(Moment.now, load, (at, found): Option.Option<Event> => {
+        : Effect.zipWith(Moment.now, Courier.load(to), (at, found): Option.Option<Event> => {
             const mine = leased.right
             if (Either.isLeft(found)) return Option.some({ _tag: "LockFailed", failure: found.left, taken: false })
             const record = found.right
@@ -57,7 +57,7 @@ export const make = ({ lease, load, longestWait, release }: Courier): Section =>
           ([event, now, random, goesOn]) =>
             Option.isSome(event)
               ? Effect.succeed(event.value)
-              : !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(longestWait)
+              : !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(Courier.longestWait(to))
                 ? Effect.succeed(taken)
                 : Effect.zipRight(
                     Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
@@ -92,7 +92,7 @@ export const make = ({ lease, load, longestWait, release }: Courier): Section =>
       const still = beat === undefined ? Effect.void : Effect.zipRight(beat.stop, Fiber.await(beat.fiber))
       return still.pipe(
         // In a fiber of its own, as the flight may have been interrupted by the closing session.
-        Effect.zipRight(Effect.flatMap(Effect.forkDaemon(release(owner)), Fiber.await)),
+        Effect.zipRight(Effect.flatMap(Effect.forkDaemon(Courier.release(to, owner)), Fiber.await)),
         Effect.zipRight(Deferred.succeed(done, void 0))
       )
     })
@@ -105,7 +105,7 @@ export const make = ({ lease, load, longestWait, release }: Courier): Section =>
     const fiber = yield* Deferred.await(stopped).pipe(
       Effect.timeoutOption(RenewalPolicy.leaseBeat),
       Effect.interruptible,
-      Effect.tap((over) => (Option.isNone(over) ? lease(mine.owner) : Effect.void)),
+      Effect.tap((over) => (Option.isNone(over) ? Courier.lease(to, mine.owner) : Effect.void)),
       Effect.repeat({ while: Option.isNone }),
       Effect.forkDaemon
     )

@@ -137,6 +137,7 @@ export const make = Effect.fnUntraced(function* (
       name: options.name ?? "oauth2",
       baseUrl: options.baseUrl,
       origins: options.origins,
+      scope: options.scope,
       rotation: options.rotation,
       reuseWindow: options.reuseWindow,
       lifetime: options.lifetime,

@@ -1,14 +1,14 @@
 import { createServer } from "node:http"
-import { FetchHttpClient, type HttpClient, HttpServer } from "@effect/platform"
+import { FetchHttpClient, type HttpApp, type HttpClient, HttpServer } from "@effect/platform"
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
-import type * as Sandbox from "../../src/testing/Sandbox.js"
 
-/** Serves a sandbox on a port of the loopback until the scope closes, and answers the base URL to reach it by. */
-export const serve = (
-  sandbox: Pick<Sandbox.Service, "served" | "baseUrl">
-): Effect.Effect<string, never, Scope.Scope> =>
+/** Serves a sandbox, or another app, on a port of the loopback until the scope closes, and answers the base URL to reach it by. */
+export const serve = (sandbox: {
+  readonly served: HttpApp.Default<never, Scope.Scope>
+  readonly baseUrl: string
+}): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function* () {
     const server = createServer()
     const listening = yield* Layer.build(

@@ -1,0 +1,181 @@
+/**
+ * One session for each key: for each merchant, account or user of a backend. They come when they are first used, go when
+ * nobody uses them, and are found as fast as in a `Map`.
+ *
+ * Each has its own credentials, record in the store, exchange, cool-down and renewal, so that one account's slow or
+ * failing endpoint never delays another. One fiber renews them all.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { AuthError, Misconfigured } from "./AuthError.js"
+import * as AuthHttpClient from "./AuthHttpClient.js"
+import type * as AuthProvider from "./AuthProvider.js"
+import type * as Credentials from "./Credentials.js"
+import * as Calls from "./internal/calls.js"
+import * as Engine from "./internal/engine.js"
+import * as Key from "./internal/key.js"
+import * as Valid from "./internal/options.js"
+import * as Setting from "./internal/setting.js"
+import * as Tenants from "./internal/tenants.js"
+import * as Renewal from "./Renewal.js"
+import type * as Session from "./Session.js"
+import * as SessionState from "./SessionState.js"
+import type * as Status from "./Status.js"
+import * as Token from "./Token.js"
+import * as TokenStore from "./TokenStore.js"
+
+/**
+ * Who stands behind a key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tenant {
+  /** The API. Make one provider for all tenants that have the same, outside of `lookup`. */
+  readonly provider: AuthProvider.Service
+  /**
+   * Whose tokens they are at that API: a name without a secret in it. Together with the provider's name, its base URL and
+   * its scopes it says where they rest in the store; two keys that agree in all of these share their tokens.
+   */
+  readonly account: string
+  /** Names the tenant in metrics, spans and logs, as `label` of `Auth.layer` does. Default: no name. */
+  readonly label?: string | undefined
+  /** Read anew at each log in. Default: nothing to log in with. */
+  readonly credentials?: Effect.Effect<Credentials.UserPassword, AuthError> | undefined
+  /** Tokens to start from if the store keeps nothing. */
+  readonly seed?: Token.TokenSet | undefined
+}
+
+/**
+ * How the sessions of a map come, behave and go.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<in K, out E = never, out R = never, out E2 = never, out R2 = never>
+  extends Omit<Session.Options, "key" | "label" | "onChange" | "seed"> {
+  /**
+   * Finds out who stands behind a key. It runs once when a session is opened, however many callers wait, for as long as
+   * `timeout` at most. Its failure reaches those callers, and is not remembered.
+   */
+  readonly lookup: (key: K) => Effect.Effect<Tenant, E, R>
+  /**
+   * How long after its last use a session is let go, to be loaded again from the store when it is used next. It stays for
+   * as long as something is known of it that the store does not keep: an exchange under way, a set that could not be
+   * saved, a cool-down. `Duration.infinity` keeps all alive. Default: 15 minutes.
+   */
+  readonly idleTimeToLive?: Duration.DurationInput | undefined
+  /**
+   * `"background"` renews the tokens of all open sessions, also of those that nobody uses just now; `"on-use"` renews a
+   * stale token when it is used. Default: `"background"`.
+   */
+  readonly renewal?: "background" | "on-use" | undefined
+  /**
+   * Where the token sets rest: `TokenStore.TokenStore`, say, which is the store of the context. Default: in memory, where
+   * what rests stays as long as the map, also while its session is not open.
+   */
+  readonly store?: Effect.Effect<TokenStore.Service, E2, R2> | undefined
+}
+
+/**
+ * Sessions by key. What is asked of a key that has no session yet opens one, and may fail as `lookup` does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service<in out K, out E = never> {
+  /** The valid token of a key: `session(key).accessToken`, without anything in between. */
+  readonly accessToken: (key: K) => Effect.Effect<Token.AccessToken, AuthError | E>
+  /** A handle of a key's session. It holds nothing, and stays good when the session goes and comes again. */
+  readonly session: (key: K) => Session.Service<AuthError | E>
+  /** The authorized client of a key. It holds nothing either. */
+  readonly client: (key: K) => AuthHttpClient.Service<E>
+  /**
+   * Closes the session of a key, when its tenant is gone or changed: what is under way is waited for, what is not saved is
+   * saved. Its callers, and the next use, look the key up anew.
+   */
+  readonly invalidate: (key: K) => Effect.Effect<void>
+  /** The keys of the sessions that are open, and how those are. Counts as no use. */
+  readonly statuses: Effect.Effect<ReadonlyArray<readonly [key: K, status: Status.Status]>>
+}
+
+/**
+ * Makes an empty map. Its sessions live as long as its scope, which waits for what is under way, and for no longer than
+ * `shutdownDeadline`. Fails with `Misconfigured`, which names the option.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <K, E = never, R = never, E2 = never, R2 = never>(
+  options: Options<K, E, R, E2, R2>
+): Effect.Effect<Service<K, E>, Misconfigured | E2, R | R2 | HttpClient.HttpClient | Scope.Scope> =>
+  Effect.gen(function* () {
+    const mode = yield* Valid.oneOf("renewal", options.renewal ?? "background", ["background", "on-use"])
+    const ttl = yield* Valid.positive("idleTimeToLive", options.idleTimeToLive ?? "15 minutes")
+    const idleTimeToLive = Duration.lessThan(ttl, Token.longestLifetime) ? Duration.toMillis(ttl) : Infinity
+    const store: Effect.Effect<TokenStore.Service, E2, R2> = options.store ?? TokenStore.makeMemory
+    const setting = yield* Effect.provideServiceEffect(Setting.make(options), TokenStore.TokenStore, store)
+    const bare = yield* HttpClient.HttpClient
+    const context = yield* Effect.context<R>()
+    const background = mode === "background"
+    const renewal: Renewal.Service =
+      background || idleTimeToLive < Infinity ? yield* Renewal.make : { watch: () => Effect.void }
+    const lookup = (key: K) =>
+      Effect.mapInputContext(Effect.flatMap(options.lookup(key), ingredients), (_: Context.Context<never>) => context)
+    const tenants = yield* Tenants.make<K, E>({ setting, lookup, idleTimeToLive, background, renewal })
+    const { accessToken, find, invalidate, open, using } = tenants
+
+    const session = (key: K): Session.Service<AuthError | E> => ({
+      accessToken: accessToken(key),
+      refresh: using(key, (engine) => Calls.obtain(engine, SessionState.newer)),
+      reject: (token, options) =>
+        using(key, (engine) => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true))),
+      login: using(key, Calls.login),
+      adopt: (tokens) => using(key, (engine) => Calls.adopt(engine, tokens)),
+      logout: using(key, Calls.logout),
+      status: using(key, Engine.status),
+      changes: Stream.unwrap(Effect.map(find(key), Engine.changes))
+    })
+
+    return {
+      accessToken,
+      session,
+      client: (key) => {
+        const handle = session(key)
+        const account = Effect.map(find(key), ({ provider }) => ({ provider, session: handle }))
+        return AuthHttpClient.over<AuthError | E>(account, bare)
+      },
+      invalidate,
+      statuses: Effect.flatMap(open, (all) =>
+        Effect.forEach(all, ([key, engine]) => Effect.map(Engine.status(engine), (status) => [key, status] as const))
+      )
+    }
+  })
+
+/** What a session is made of, or the first thing wrong with it. */
+const ingredients = Effect.fnUntraced(function* ({ account, credentials, label, provider, seed }: Tenant) {
+  yield* Valid.nonEmpty("account", account)
+  if (seed !== undefined && !Token.isSendable(seed)) return yield* Calls.unsendable("seed")
+  const read = credentials === undefined ? Effect.succeedNone : Effect.asSome(credentials)
+  return { provider, credentials: { read }, key: Key.identity(provider, account), label, seed }
+})
+
+/**
+ * A map that lives as long as the layer, under a tag of the application's own:
+ * `class Merchants extends Context.Tag("app/Merchants")<Merchants, SessionMap.Service<string>>() {}`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <I, K, E = never, R = never, E2 = never, R2 = never>(
+  tag: Context.Tag<I, Service<K, E>>,
+  options: Options<K, E, R, E2, R2>
+): Layer.Layer<I, Misconfigured | E2, Exclude<R | R2, Scope.Scope> | HttpClient.HttpClient> =>
+  Layer.scoped(tag, make(options))

@@ -1,0 +1,158 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
+import * as SessionState from "../SessionState.js"
+import * as Token from "../Token.js"
+import * as Courier from "./courier.js"
+import { type Engine, own, transition } from "./engine.js"
+import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
+import * as Resting from "./resting.js"
+import * as SignIn from "./signIn.js"
+import * as Telemetry from "./telemetry.js"
+
+/** What is answered once a session has closed. */
+export const hasClosed = "the layer of this session has closed"
+
+/** Whether a failure only says that the session has closed. */
+export const isClosing = (u: unknown): boolean => u instanceof Misconfigured && u.problem === hasClosed
+
+const whileOpen = <A>(engine: Engine, effect: () => Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
+  Effect.suspend(() =>
+    engine.closed ? new Misconfigured({ field: engine.provider.name, problem: hasClosed }) : effect()
+  )
+
+/** Asks until there is a token, a lasting failure, or no patience left (law 9). */
+export const obtain = (
+  engine: Engine,
+  question: (state: SessionState.State, now: SessionState.Now) => readonly [SessionState.Question, SessionState.State],
+  deadline?: bigint
+): Effect.Effect<Token.AccessToken, AuthError> =>
+  whileOpen(engine, () =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        transition(engine, (state, now) => {
+          const [asked, next] = question(state, now)
+          const ask = { ...asked, deadline: deadline ?? now.nanos + engine.setting.patience }
+          const [answer, after] = SessionState.ask(engine, next, ask, now, Deferred.unsafeMake(FiberId.none))
+          return [{ answer, ask }, after]
+        }),
+        ({ answer, ask }) => {
+          const again = Effect.suspend(() => obtain(engine, (state) => [ask, state], ask.deadline))
+          return follow(engine, answer, restore, {
+            waited: again,
+            superseded: again,
+            failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
+          })
+        }
+      )
+    )
+  )
+
+/** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
+const follow = (
+  engine: Engine,
+  answer: SessionState.Answer,
+  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
+  then: {
+    readonly waited: Effect.Effect<Token.AccessToken, AuthError>
+    readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
+    readonly failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
+  }
+): Effect.Effect<Token.AccessToken, AuthError> => {
+  switch (answer._tag) {
+    case "Serve":
+      if (answer.stale) Telemetry.staleRead(engine)
+      return Effect.as(launch(engine, answer.launch), answer.token)
+    case "Join":
+      return Effect.zipRight(
+        launch(engine, answer.launch),
+        Effect.matchEffect(Telemetry.wait(engine, answer.flight.landing, restore), {
+          onSuccess: Option.match({ onNone: () => restore(then.superseded), onSome: Effect.succeed }),
+          onFailure: (failure) => restore(then.failed(failure))
+        })
+      )
+    case "Wait":
+      return restore(Effect.zipRight(Effect.sleep(answer.millis), then.waited))
+    case "Fail":
+      return Effect.fail(answer.failure)
+  }
+}
+
+/** Credentials are read first: a log in that cannot be tried leaves what is under way alone. */
+export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.AccessToken, AuthError> =>
+  whileOpen(engine, () =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const { answer, until } = yield* transition(engine, (state, now) => {
+          const until = deadline ?? now.nanos + engine.setting.patience
+          return [{ answer: SignIn.beforeLogin(state, until, now), until }, state]
+        })
+        const then = {
+          waited: Effect.suspend(() => login(engine, until)),
+          superseded: Effect.suspend(() => obtain(engine, any)),
+          failed: Effect.fail
+        }
+        if (answer !== undefined) return yield* follow(engine, answer, restore, then)
+        const read = yield* restore(Courier.carryOut(engine, { _tag: "ReadCredentials" }))
+        if (read._tag === "CredentialsFailed") return yield* read.failure
+        if (read._tag !== "CredentialsRead" || !read.enough) return yield* Courier.nothingToLogInWith
+        const { claim, old } = yield* transition(engine, (state, now) => {
+          const landing = Deferred.unsafeMake<Option.Option<Token.AccessToken>, AuthError>(FiberId.none)
+          const [claim, next] = SignIn.login(state, read.credentials, now, landing)
+          return [{ claim, old: next === state ? undefined : state.flight }, next]
+        })
+        yield* supersede(old)
+        return yield* follow(engine, claim, restore, then)
+      })
+    )
+  )
+
+export const adopt = (engine: Engine, tokens: Token.TokenSet): Effect.Effect<void, AuthError> =>
+  whileOpen(engine, () =>
+    !Token.isSendable(tokens)
+      ? unsendable("tokens")
+      : Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(
+            transition(engine, (state) => {
+              const [flight, next] = SignIn.adopt(state, tokens, Deferred.unsafeMake(FiberId.none))
+              return [{ flight, old: state.flight }, next]
+            }),
+            ({ flight, old }) =>
+              Effect.all([supersede(old), launch(engine, flight), restore(Deferred.await(flight.landing))], {
+                discard: true
+              })
+          )
+        )
+  )
+
+export const logout = (engine: Engine): Effect.Effect<void> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const old = yield* transition(engine, (state) => [state, SignIn.logout(state)])
+      yield* supersede(old.flight)
+      const keep = Effect.zipRight(saveTwice(engine), saveAgain(engine))
+      const rest = yield* own(
+        engine,
+        Effect.flatMap(Courier.load(engine), (found) => {
+          const revoke = Option.match(Resting.newest(old, found), {
+            onNone: () => Effect.void,
+            onSome: (tokens) => Courier.revoke(engine, tokens)
+          })
+          return Effect.zipRight(keep, revoke)
+        })
+      )
+      yield* restore(Fiber.await(rest))
+    })
+  )
+
+export const unsendable = (field: string) =>
+  new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
+
+export const any = (state: SessionState.State) => [SessionState.anyToken, state] as const
+
+export const rejecting =
+  (token: Token.AccessToken, retried: boolean) => (state: SessionState.State, now: SessionState.Now) =>
+    SessionState.reject(state, token, retried, now)

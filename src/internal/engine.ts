@@ -1,0 +1,208 @@
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import * as SynchronizedRef from "effect/SynchronizedRef"
+import type * as AuthProvider from "../AuthProvider.js"
+import type * as Credentials from "../Credentials.js"
+import * as Moment from "../Moment.js"
+import type * as SessionState from "../SessionState.js"
+import * as Status from "../Status.js"
+import * as Held from "./held.js"
+import type * as Section from "./section.js"
+import type { Setting } from "./setting.js"
+import * as Telemetry from "./telemetry.js"
+
+/** The state of a session, and what a reader of a fresh token needs of it. */
+interface Snapshot extends Held.Freshness {
+  readonly state: SessionState.State
+  readonly since: Status.Since
+}
+
+/** What a session has while something happens to it. At rest it would be most of what a session costs. */
+interface Work {
+  readonly guard: SynchronizedRef.SynchronizedRef<SessionState.State>
+  /** How many changes are under way, or wait for the guard. */
+  changes: number
+  /** The fibers that no caller can interrupt. */
+  readonly owned: Set<Fiber.RuntimeFiber<void>>
+  /** Law 18: whether what the store could not keep is being saved, and by whom. */
+  saving: boolean
+  saver: Fiber.RuntimeFiber<void> | undefined
+  section: Section.Section | undefined
+}
+
+/** A session as it runs. At rest it is this record and nothing else: no fiber, no lock, no closure. */
+export class Engine {
+  readonly setting: Setting
+  readonly provider: AuthProvider.Service
+  readonly credentials: Credentials.Service
+  readonly key: string
+  readonly label: string | undefined
+  /** Told when a flight has ended, or anything else has changed: the renewal listens. */
+  readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
+  /** The only mirror of the state, replaced by each change and nowhere else. */
+  snapshot: Snapshot
+  work: Work | undefined = undefined
+  /** Whoever listens to the changes of status, and how many they are. */
+  watchers: PubSub.PubSub<Status.Status> | undefined = undefined
+  watched = 0
+  readable = true
+  /** The arrival of the refresh token whose end was warned of. */
+  warned: unknown = undefined
+  closed = false
+
+  constructor(
+    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "label" | "onChange">,
+    state: SessionState.State,
+    made: Moment.Moment
+  ) {
+    this.setting = options.setting
+    this.provider = options.provider
+    this.credentials = options.credentials
+    this.key = options.key
+    this.label = options.label
+    this.onChange = options.onChange
+    const since = { state: "signed-out", at: made.millis } as const
+    this.snapshot = { state, since, ...Held.freshness(state.held, this.leeway) }
+  }
+
+  get store() {
+    return this.setting.store
+  }
+
+  get leeway() {
+    return this.setting.leeway
+  }
+
+  get timeout() {
+    return this.setting.timeout
+  }
+}
+
+/** Both clocks, and chance. */
+export const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(Moment.now, Random.next, (now, random) => ({
+  ...now,
+  random
+}))
+
+export const busy = (engine: Engine): Work => {
+  engine.work ??= {
+    guard: SynchronizedRef.unsafeMake(engine.snapshot.state),
+    changes: 0,
+    owned: new Set(),
+    saving: false,
+    saver: undefined,
+    section: undefined
+  }
+  return engine.work
+}
+
+export const rest = (engine: Engine): void => {
+  const { work } = engine
+  if (work?.changes === 0 && work.owned.size === 0 && !work.saving) engine.work = undefined
+}
+
+export const look = <A>(engine: Engine, f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
+  Effect.map(reading, (now) => f(engine.snapshot.state, now))
+
+/** What it looks like from outside. */
+export const status = (engine: Engine): Effect.Effect<Status.Status> =>
+  look(engine, (state, now) => Status.make(engine, state, now, engine.snapshot.since))
+
+type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
+
+/**
+ * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone.
+ *
+ * What changes nothing is answered without the lock: it is not a fair one, and readers in a tight loop would keep a
+ * flight from ever landing.
+ */
+export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
+  look(engine, (state, now) => {
+    const [answer, next] = f(state, now)
+    return next === state ? Effect.succeed(answer) : change(engine, f)
+  }).pipe(Effect.flatten, Effect.uninterruptible)
+
+const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
+  guarded(engine, (before) =>
+    Effect.flatMap(reading, (now) => {
+      const [answer, after] = f(before, now)
+      const state = Status.stateOf(engine, after, now)
+      const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
+      engine.snapshot = { state: after, since, ...Held.freshness(after.held, engine.leeway) }
+      const result = [{ answer, before, after, now }, after] as const
+      return engine.watchers === undefined
+        ? Effect.succeed(result)
+        : Effect.as(PubSub.publish(engine.watchers, Status.make(engine, after, now, since)), result)
+    })
+  ).pipe(
+    Effect.flatMap(({ after, answer, before, now }) =>
+      Effect.as(Effect.zipRight(Telemetry.changed(engine, before, after, now), told(engine)), answer)
+    )
+  )
+
+/** One at a time, under a guard that is made when the first comes and let go when the last leaves. */
+const guarded = <A, R>(
+  engine: Engine,
+  body: (state: SessionState.State) => Effect.Effect<readonly [A, SessionState.State], never, R>
+): Effect.Effect<A, never, R> =>
+  Effect.suspend(() => {
+    const work = busy(engine)
+    work.changes++
+    return Effect.ensuring(
+      SynchronizedRef.modifyEffect(work.guard, body),
+      Effect.sync(() => {
+        work.changes--
+        rest(engine)
+      })
+    )
+  })
+
+// Whoever listens can neither fail a caller nor a flight (law 32). While a flight is under way, there is nothing to plan.
+export const told = (engine: Engine): Effect.Effect<void> =>
+  engine.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
+    ? Effect.void
+    : Effect.catchAllCause(
+        Effect.suspend(() => engine.onChange?.(engine) ?? Effect.void),
+        () => Effect.void
+      )
+
+/** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
+export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
+  Effect.uninterruptible(effect).pipe(
+    Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
+    Effect.forkDaemon,
+    Effect.tap((fiber) => {
+      const { owned } = busy(engine)
+      owned.add(fiber)
+      fiber.addObserver(() => {
+        owned.delete(fiber)
+        rest(engine)
+      })
+    })
+  )
+
+/** The status now, then each that follows: looking and subscribing are one step, so that none is missed or comes twice. */
+export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
+  Stream.unwrapScoped(
+    guarded(engine, (state) =>
+      Effect.gen(function* () {
+        engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
+        const later = yield* PubSub.subscribe(engine.watchers)
+        yield* Effect.acquireRelease(
+          Effect.sync(() => engine.watched++),
+          () =>
+            Effect.suspend(() => {
+              engine.watched--
+              if (engine.watched === 0) engine.watchers = undefined
+              return told(engine)
+            })
+        )
+        const first = Status.make(engine, state, yield* reading, engine.snapshot.since)
+        return [Stream.concat(Stream.make(first), Stream.fromQueue(later)), state] as const
+      })
+    )
+  ).pipe(Stream.changesWith(Status.equivalence))

@@ -1,0 +1,160 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Flight from "../Flight.js"
+import * as Moment from "../Moment.js"
+import * as RenewalPolicy from "../RenewalPolicy.js"
+import * as SessionState from "../SessionState.js"
+import type * as Token from "../Token.js"
+import type * as TokenStore from "../TokenStore.js"
+import * as Courier from "./courier.js"
+import { busy, type Engine, look, own, rest, told, transition } from "./engine.js"
+import type { Command, Event, Landed } from "./order.js"
+import * as Resting from "./resting.js"
+import * as Section from "./section.js"
+import * as Telemetry from "./telemetry.js"
+
+/** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
+const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void> => {
+  const advance = (event: Event) => transition(engine, (state, now) => Flight.step(engine, state, landing, event, now))
+  const work = busy(engine)
+  const enter = (known: TokenStore.Version) =>
+    Effect.suspend(() => {
+      work.section ??= Section.make(engine)
+      return work.section.enter(landing, known, isWanted(engine, landing))
+    })
+  const carryOut = (command: Exclude<Command, { readonly _tag: "Land" }>): Effect.Effect<Event> => {
+    if (command._tag === "Lock") return enter(command.known)
+    const event = Courier.carryOut(engine, command)
+    const kind = Telemetry.kindOf(command)
+    return kind === undefined ? event : Telemetry.exchange(engine, kind, event, Telemetry.failureOf, landing)
+  }
+  const landed = Effect.gen(function* () {
+    let command = yield* advance({ _tag: "Started" })
+    while (command._tag !== "Land") {
+      const event = yield* carryOut(command)
+      Telemetry.saved(engine, event)
+      command = yield* advance(event)
+    }
+    return command.result
+  })
+  return landed.pipe(
+    Effect.catchAllDefect(() => transition(engine, (state, now) => Flight.crash(engine, state, landing, now))),
+    Effect.flatMap((result) => land(landing, result)),
+    Effect.zipRight(Effect.suspend(() => work.section?.leave(landing) ?? Effect.void)),
+    Effect.zipRight(saveAgain(engine))
+  )
+}
+
+const isWanted = (engine: Engine, landing: SessionState.Landing) =>
+  Effect.sync(() => !engine.closed && engine.snapshot.state.flight?.landing === landing)
+
+const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
+  switch (result._tag) {
+    case "Token":
+      return Deferred.succeed(landing, Option.some(result.token))
+    case "AskAgain":
+      return Deferred.succeed(landing, Option.none<Token.AccessToken>())
+    case "Failure":
+      return Deferred.fail(landing, result.failure)
+  }
+}
+
+export const launch = (engine: Engine, flight: SessionState.Flight | undefined): Effect.Effect<void> =>
+  flight === undefined
+    ? Effect.void
+    : Effect.asVoid(
+        own(
+          engine,
+          Effect.suspend(() => fly(engine, flight.landing))
+        )
+      )
+
+/** The callers of a flight in whose place something else came ask again. */
+export const supersede = (flight: SessionState.Flight | undefined): Effect.Effect<unknown> =>
+  flight === undefined ? Effect.void : land(flight.landing, { _tag: "AskAgain" })
+
+/** Law 18: what the store could not keep is saved in the background until it is, or until there is something newer. */
+export const saveAgain = (engine: Engine): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (engine.closed || engine.work?.saving || engine.snapshot.state.saved) return Effect.void
+    const work = busy(engine)
+    work.saving = true
+    return Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.void : Effect.fail("unsaved" as const))).pipe(
+      Effect.retry(RenewalPolicy.saving),
+      Effect.ignore,
+      Effect.ensuring(
+        Effect.sync(() => {
+          work.saving = false
+          rest(engine)
+        })
+      ),
+      // A set that came in the meantime may be unsaved as well.
+      Effect.zipRight(saveAgain(engine)),
+      Effect.interruptible,
+      Effect.forkDaemon,
+      Effect.flatMap((fiber) => Effect.sync(() => (work.saver = fiber)))
+    )
+  })
+
+const saveNow = (engine: Engine): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    const { state } = engine.snapshot
+    if (state.saved) return true
+    // A flight that is saving what it obtained takes the place of what is unsaved.
+    if (state.flight?.pending !== undefined || state.flight?.amending !== undefined) return false
+    const record = Resting.record(state, yield* Moment.now)
+    const result = yield* Courier.save(engine, record)
+    const kept = result === "older" ? yield* Courier.load(engine) : Either.right(Option.none())
+    return yield* transition(engine, (now) =>
+      Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)
+    )
+  })
+
+/** The second try is for a store that turned out to keep a newer generation than this session knew of. */
+export const saveTwice = (engine: Engine): Effect.Effect<boolean> =>
+  Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.succeed(saved) : saveNow(engine)))
+
+/** In how many milliseconds a session wants to be renewed. */
+export const renewalDelay = (engine: Engine): Effect.Effect<number | undefined> =>
+  look(engine, (state, now) => (engine.closed ? undefined : SessionState.renewalDelay(engine, state, now)))
+
+/** Starts the exchange if it is due, and waits for nothing. */
+export const renew = (engine: Engine): Effect.Effect<void> =>
+  Effect.uninterruptible(
+    Effect.flatMap(
+      transition(engine, (state, now) => SessionState.renew(engine, state, now, Deferred.unsafeMake(FiberId.none))),
+      (flight) => launch(engine, flight)
+    )
+  )
+
+/** For how many milliseconds more a session must not go, whoever uses it: zero when nothing would be lost with it. */
+export const holdsOn = (engine: Engine, now: Moment.Moment): number => {
+  if (engine.watched > 0) return Number.POSITIVE_INFINITY
+  // A fiber that is about to end, or a change: nothing tells when it has, so it is looked at again.
+  const busy = engine.work === undefined ? 0 : 1000
+  return Math.max(busy, Resting.holdsOn(engine.snapshot.state, now))
+}
+
+/** Laws 8 and 31: what is under way is waited for, what is not saved is saved, and neither for ever. */
+export const close = (engine: Engine): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    engine.closed = true
+    yield* told(engine)
+    const owned = () => engine.work?.owned ?? new Set()
+    if (engine.work?.saver !== undefined) yield* Fiber.interrupt(engine.work.saver)
+    const landed: Effect.Effect<void> = Effect.suspend(() =>
+      owned().size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(owned()), landed)
+    )
+    yield* Effect.timeoutOption(Effect.interruptible(landed), engine.setting.shutdownDeadline)
+    yield* Fiber.interruptAll(owned())
+    if (!engine.snapshot.state.saved) {
+      // In a fiber of its own, as the one that closes may have been interrupted itself.
+      yield* Effect.flatMap(own(engine, Effect.asVoid(saveTwice(engine))), Fiber.await)
+    }
+    if (engine.watchers !== undefined) yield* PubSub.shutdown(engine.watchers)
+  })

@@ -1,0 +1,502 @@
+import { HttpClient, HttpClientResponse } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream, TestClock } from "effect"
+import type * as AuthError from "../src/AuthError.js"
+import * as SessionMap from "../src/SessionMap.js"
+import * as Token from "../src/Token.js"
+import * as TokenStore from "../src/TokenStore.js"
+import { fails, failure, held, herd, provider, type Scripted, secret, until, user, value } from "./support/harness.js"
+
+const bare = HttpClient.make((request) =>
+  Effect.succeed(HttpClientResponse.fromWeb(request, new Response(request.headers.authorization ?? "none")))
+)
+
+/** A provider whose tokens name it, and which puts them on requests. */
+const named = (name: string, options: Parameters<typeof provider>[0] = {}): Scripted => {
+  const made = provider(options)
+  const mark = <A extends Token.TokenSet>(tokens: A) => ({
+    ...tokens,
+    accessToken: Option.map(tokens.accessToken, (token) => secret(`${name}-${value(token)}`))
+  })
+  const { service } = made
+  return {
+    ...made,
+    count: made.count,
+    service: {
+      ...service,
+      name,
+      login: (credentials) => Option.map(service.login(credentials), Effect.map(mark)),
+      refresh: (tokens) => Effect.map(service.refresh(tokens), mark),
+      authorize: (request, token) =>
+        ({ ...request, headers: { ...request.headers, authorization: value(token) } }) as never
+    }
+  }
+}
+
+class Unknown extends Data.TaggedError("Unknown")<{ readonly key: string }> {}
+
+/** A map of tenants, each with a provider of its own, made when it is looked up first. */
+const tenants = Effect.fnUntraced(function* (
+  options: Partial<SessionMap.Options<string, Unknown>> & {
+    readonly provider?: Parameters<typeof provider>[0]
+    /** What happens in a lookup before it answers, the n-th of all. */
+    readonly before?: (key: string, nth: number) => Effect.Effect<void, Unknown>
+  } = {}
+) {
+  const providers = new Map<string, Scripted>()
+  const lookups: Array<string> = []
+  const of = (key: string) => {
+    const made = providers.get(key) ?? named(key, options.provider)
+    providers.set(key, made)
+    return made
+  }
+  const map = yield* SessionMap.make<string, Unknown>({
+    shutdownDeadline: 0,
+    lookup: (key) =>
+      Effect.suspend(() => {
+        lookups.push(key)
+        return Effect.as(options.before?.(key, lookups.length) ?? Effect.void, {
+          provider: of(key).service,
+          account: "account",
+          credentials: Effect.succeed(user)
+        })
+      }),
+    ...options
+  }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
+  return { map, of, lookups }
+})
+
+const open = (map: SessionMap.Service<string, Unknown>) =>
+  Effect.map(map.statuses, (all) => all.map(([key]) => key).sort())
+
+/** Lets whatever can run without the clock run. */
+const settled = Effect.repeatN(Effect.yieldNow(), 50)
+
+describe("many tenants", () => {
+  it.scoped("law 6, law 33: one lookup and one exchange for a thousand callers of a new key", () =>
+    Effect.gen(function* () {
+      const { lookups, map, of } = yield* tenants()
+      const all = yield* herd(1000, map.accessToken("a"))
+      assert.deepStrictEqual(new Set(all.map((one) => (one._tag === "Right" ? value(one.right) : "failed"))).size, 1)
+      assert.deepStrictEqual(lookups, ["a"])
+      assert.strictEqual(of("a").count().total, 1)
+    })
+  )
+
+  it.scoped(
+    "law 33: the same account at two providers never mixes, in memory, in the store and under one key each",
+    () =>
+      Effect.gen(function* () {
+        const { map, of } = yield* tenants({ store: TokenStore.makeMemory })
+        yield* Effect.all(
+          ["a", "b"].flatMap((key) => Array.from({ length: 20 }, () => map.accessToken(key))),
+          { concurrency: "unbounded" }
+        )
+        for (const key of ["a", "b"]) {
+          assert.strictEqual(value(yield* map.accessToken(key)), `${key}-test-access-1`)
+          assert.strictEqual(
+            yield* Effect.flatMap(map.client(key).get("x"), (answer) => answer.text),
+            `${key}-test-access-1`
+          )
+          yield* map.invalidate(key)
+          assert.strictEqual(value(yield* map.accessToken(key)), `${key}-test-access-1`)
+          assert.strictEqual(of(key).count().total, 1)
+        }
+      })
+  )
+
+  it.scoped("law 33: sessions that differ in base URL or scopes only share nothing", () =>
+    Effect.gen(function* () {
+      const one = named("api")
+      const at = (baseUrl: string, scope: ReadonlyArray<string>) => ({
+        ...one.service,
+        baseUrl: new URL(baseUrl),
+        scope
+      })
+      const providers = {
+        plain: at("https://a.test/", []),
+        read: at("https://a.test/", ["read"]),
+        both: at("https://a.test/", ["write", "read"]),
+        same: at("https://a.test/", ["read", "write"]),
+        elsewhere: at("https://b.test/", [])
+      }
+      const map = yield* SessionMap.make({
+        lookup: (key: keyof typeof providers) =>
+          Effect.succeed({ provider: providers[key], account: "account", credentials: Effect.succeed(user) })
+      }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
+      const tokens = yield* Effect.forEach(["plain", "read", "both", "same", "elsewhere"] as const, (key) =>
+        Effect.map(map.accessToken(key), value)
+      )
+      assert.strictEqual(new Set(tokens).size, 4)
+      assert.strictEqual(tokens[2], tokens[3])
+    })
+  )
+
+  it.scoped("law 33: an endpoint that hangs or fails delays nobody else", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants()
+      of("hangs").always(() => Effect.never)
+      of("fails").always(fails(failure.unspent))
+      const hanging = yield* Effect.fork(Effect.either(map.accessToken("hangs")))
+      const failing = yield* Effect.fork(Effect.either(map.accessToken("fails")))
+      yield* settled
+      // The clock does not move: whoever waited for anything would wait for ever.
+      for (let i = 0; i < 20; i++)
+        assert.strictEqual(value(yield* map.accessToken(`fine-${i}`)), `fine-${i}-test-access-1`)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(hanging))._tag, "Left")
+      assert.strictEqual((yield* Fiber.join(failing))._tag, "Left")
+    })
+  )
+
+  it.scoped("law 33: a lookup that hangs, fails or dies is its own key's affair, and typed", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const { map } = yield* tenants({
+        lookup: (key) =>
+          key === "hangs"
+            ? Effect.zipRight(Deferred.await(gate), Effect.never)
+            : key === "dies"
+              ? Effect.die(new Error("test-secret"))
+              : key === "throws"
+                ? (JSON.parse("{") as never)
+                : key === "unknown"
+                  ? new Unknown({ key })
+                  : Effect.succeed({
+                      provider: named(key).service,
+                      account: key === "nameless" ? " " : key,
+                      credentials: Effect.succeed(user),
+                      ...(key === "seedless" ? { seed: Token.make({}) } : {})
+                    })
+      })
+      const hanging = yield* Effect.fork(Effect.flip(map.accessToken("hangs")))
+      const of = (key: string) => Effect.map(Effect.flip(map.accessToken(key)), (error) => error)
+      assert.deepStrictEqual(yield* of("unknown"), new Unknown({ key: "unknown" }))
+      for (const [key, field] of [
+        ["dies", "lookup"],
+        ["throws", "lookup"],
+        ["nameless", "account"],
+        ["seedless", "seed"]
+      ] as const) {
+        const error = yield* of(key)
+        assert.strictEqual(error._tag === "Misconfigured" && error.field, field)
+        assert.notInclude(String(error), "test-secret")
+      }
+      assert.strictEqual(value(yield* map.accessToken("fine")), "fine-test-access-1")
+      yield* TestClock.adjust("10 seconds")
+      const late = yield* Fiber.join(hanging)
+      assert.strictEqual(late._tag === "NetworkFailure" && late.reason, "timeout")
+      assert.deepStrictEqual(yield* open(map), ["fine"])
+    })
+  )
+
+  it.scoped("a failed lookup is not remembered", () =>
+    Effect.gen(function* () {
+      const { map } = yield* tenants({ before: (key, nth) => (nth === 1 ? new Unknown({ key }) : Effect.void) })
+      assert.strictEqual((yield* Effect.flip(map.accessToken("a")))._tag, "Unknown")
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-1")
+    })
+  )
+
+  it.scoped("law 7: the first caller of a key is interrupted, and the others get their token of the same lookup", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const { lookups, map } = yield* tenants({ before: () => Deferred.await(gate) })
+      const first = yield* Effect.fork(map.accessToken("a"))
+      yield* until(() => lookups.length === 1)
+      const second = yield* Effect.fork(map.accessToken("a"))
+      yield* settled
+      yield* Fiber.interrupt(first)
+      yield* Deferred.succeed(gate, void 0)
+      assert.strictEqual(value(yield* Fiber.join(second)), "a-test-access-1")
+      assert.deepStrictEqual(lookups, ["a"])
+    })
+  )
+
+  it.scoped("keys are compared as Effect compares values", () =>
+    Effect.gen(function* () {
+      class Key extends Data.Class<{ readonly shop: string; readonly user: number }> {}
+      const made = named("api")
+      const map = yield* SessionMap.make({
+        lookup: ({ shop, user: id }: Key) =>
+          Effect.succeed({ provider: made.service, account: `${shop}/${id}`, credentials: Effect.succeed(user) })
+      }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
+      yield* map.accessToken(new Key({ shop: "a", user: 1 }))
+      yield* map.accessToken(new Key({ shop: "a", user: 1 }))
+      yield* map.accessToken(new Key({ shop: "a", user: 2 }))
+      assert.strictEqual(made.count().total, 2)
+    })
+  )
+
+  it.scoped("a layer of a tag of one's own", () =>
+    Effect.gen(function* () {
+      class Merchants extends Context.Tag("effect-auth/test/SessionMap.test/Merchants")<Merchants, SessionMap.Service<string, Unknown>>() {}
+      const made = named("a")
+      const layer = SessionMap.layer(Merchants, {
+        lookup: (key: string) =>
+          Effect.map(TokenStore.TokenStore, () => ({
+            provider: made.service,
+            account: key,
+            credentials: Effect.succeed(user)
+          })),
+        store: TokenStore.TokenStore
+      }).pipe(Layer.provide(TokenStore.layerMemory), Layer.provide(Layer.succeed(HttpClient.HttpClient, bare)))
+      const token = yield* Effect.provide(
+        Effect.flatMap(Merchants, (map) => map.accessToken("x")),
+        layer
+      )
+      assert.strictEqual(value(token), "a-test-access-1")
+    })
+  )
+
+  for (const [field, options] of [
+    ["idleTimeToLive", { idleTimeToLive: 0 }],
+    ["idleTimeToLive", { idleTimeToLive: -1 }],
+    ["timeout", { timeout: 0 }],
+    ["leeway", { leeway: Number.NaN }],
+    ["renewal", { renewal: "never" as never }]
+  ] as const) {
+    it.scoped(`a bad option is Misconfigured and named: ${field}`, () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(tenants(options))
+        assert.strictEqual(error.field, field)
+      })
+    )
+  }
+})
+
+describe("tenants that come and go", () => {
+  it.scoped(
+    "law 33: a session that nobody uses is let go, and loaded again with the refresh token that was rotated last",
+    () =>
+      Effect.gen(function* () {
+        const { lookups, map, of } = yield* tenants({
+          provider: { rotation: "single-use", lifetime: "1 hour" },
+          idleTimeToLive: "10 minutes",
+          renewal: "on-use"
+        })
+        yield* map.accessToken("a")
+        yield* map.session("a").refresh
+        yield* TestClock.adjust("9 minutes")
+        assert.deepStrictEqual(yield* open(map), ["a"])
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(yield* open(map), [])
+        assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-2")
+        assert.deepStrictEqual(lookups, ["a", "a"])
+        yield* map.session("a").refresh
+        assert.deepStrictEqual(of("a").presented, ["test-refresh-1", "test-refresh-2"])
+        assert.strictEqual(of("a").count().login, 1)
+      })
+  )
+
+  it.scoped("a use of any kind postpones it, the fast path too", () =>
+    Effect.gen(function* () {
+      const { map } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "10 minutes" })
+      yield* map.accessToken("a")
+      for (let i = 0; i < 5; i++) {
+        yield* TestClock.adjust("9 minutes")
+        yield* map.accessToken("a")
+      }
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* open(map), [])
+    })
+  )
+
+  it.scoped("background renewal is no use, and renews whoever is open; on-use renews nobody by itself", () =>
+    Effect.gen(function* () {
+      const options = { provider: { lifetime: "5 minutes" }, idleTimeToLive: "1 hour" } as const
+      const eager = yield* tenants(options)
+      const lazy = yield* tenants({ ...options, renewal: "on-use" })
+      yield* eager.map.accessToken("a")
+      yield* lazy.map.accessToken("a")
+      yield* TestClock.adjust("59 minutes")
+      assert.isAtLeast(eager.of("a").count().refresh, 14)
+      assert.strictEqual(lazy.of("a").count().refresh, 0)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* open(eager.map), [])
+      const { refresh } = eager.of("a").count()
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(eager.of("a").count().refresh, refresh)
+    })
+  )
+
+  it.scoped("kept alive for ever, sessions are renewed for ever", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ provider: { lifetime: "4 hours" }, idleTimeToLive: Duration.infinity })
+      yield* map.accessToken("a")
+      yield* TestClock.adjust("1 day")
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      assert.isAtLeast(of("a").count().refresh, 6)
+    })
+  )
+
+  it.scoped("law 33: what the store could not take stays until it can", () =>
+    Effect.gen(function* () {
+      const inner = yield* TokenStore.makeMemory
+      let broken = true
+      const store: TokenStore.Service = {
+        ...inner,
+        save: (key, entry) => (broken ? Effect.never : inner.save(key, entry))
+      }
+      const { map } = yield* tenants({
+        provider: { lifetime: "1 day" },
+        idleTimeToLive: "1 minute",
+        store: Effect.succeed(store)
+      })
+      const caller = yield* Effect.fork(map.accessToken("a"))
+      yield* TestClock.adjust("10 minutes")
+      yield* Fiber.join(caller)
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      broken = false
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* open(map), [])
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-1")
+    })
+  )
+
+  it.scoped("laws 9 and 16: to be let go is no way around a cool-down", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ idleTimeToLive: "1 second" })
+      of("refused").always(fails(failure.credentials))
+      of("busy").always(fails(failure.busy("30 minutes")))
+      for (let minute = 0; minute < 29; minute++) {
+        yield* Effect.fork(Effect.either(map.accessToken("busy")))
+        yield* TestClock.adjust("1 minute")
+      }
+      assert.strictEqual(of("busy").count().total, 1)
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* open(map), [])
+      yield* Effect.flip(map.accessToken("refused"))
+      yield* TestClock.adjust("30 seconds")
+      yield* Effect.flip(map.accessToken("refused"))
+      assert.strictEqual(of("refused").count().total, 1)
+    })
+  )
+
+  it.scoped("a session is not let go during an exchange, nor while somebody looks at its changes", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ idleTimeToLive: "1 second", timeout: "1 hour" })
+      const exchange = yield* held
+      of("a").next(exchange.exchange)
+      const caller = yield* Effect.fork(map.accessToken("a"))
+      yield* exchange.sent
+      yield* TestClock.adjust("10 minutes")
+      yield* exchange.answer
+      assert.strictEqual(value(yield* Fiber.join(caller)), "a-test-access-1")
+      const seen: Array<number> = []
+      const watcher = yield* map.session("a").changes.pipe(
+        Stream.runForEach(({ generation }) => Effect.sync(() => seen.push(generation))),
+        Effect.fork
+      )
+      yield* until(() => seen.length > 0)
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      yield* Fiber.interrupt(watcher)
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* open(map), [])
+    })
+  )
+
+  it.scoped(
+    "law 8, law 33: a tenant that is invalidated during its exchange loses neither the answer nor its callers",
+    () =>
+      Effect.gen(function* () {
+        const { lookups, map, of } = yield* tenants({
+          shutdownDeadline: "10 seconds",
+          provider: { rotation: "single-use" }
+        })
+        const exchange = yield* held
+        of("a").next(exchange.exchange)
+        const before = yield* Effect.fork(map.accessToken("a"))
+        yield* exchange.sent
+        const gone = yield* Effect.fork(map.invalidate("a"))
+        yield* settled
+        // A caller who comes meanwhile waits for the close, and gets what was saved in it.
+        const meanwhile = yield* Effect.fork(map.accessToken("a"))
+        yield* settled
+        assert.strictEqual(of("a").count().total, 1)
+        yield* exchange.answer
+        yield* Fiber.join(gone)
+        assert.strictEqual(value(yield* Fiber.join(before)), "a-test-access-1")
+        assert.strictEqual(value(yield* Fiber.join(meanwhile)), "a-test-access-1")
+        assert.strictEqual(of("a").count().total, 1)
+        assert.deepStrictEqual(lookups, ["a", "a"])
+      })
+  )
+
+  it.scoped("a caller in a cool-down whose session is invalidated asks the next one", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ shutdownDeadline: "1 second" })
+      of("a").next(fails(failure.busy("2 seconds")))
+      const caller = yield* Effect.fork(map.accessToken("a"))
+      yield* until(() => of("a").count().total === 1)
+      yield* settled
+      yield* map.invalidate("a")
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(value(yield* Fiber.join(caller)), "a-test-access-1")
+    })
+  )
+
+  it.scoped("an invalidation during a lookup starts it anew", () =>
+    Effect.gen(function* () {
+      const { lookups, map } = yield* tenants({ before: (_, nth) => (nth === 1 ? Effect.never : Effect.void) })
+      const caller = yield* Effect.fork(map.accessToken("a"))
+      yield* until(() => lookups.length === 1)
+      yield* map.invalidate("a")
+      assert.strictEqual(value(yield* Fiber.join(caller)), "a-test-access-1")
+    })
+  )
+
+  it.effect("law 31: the closing map waits for what is under way, all at once, and answers nobody after", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { map, of } = yield* Scope.extend(tenants({ shutdownDeadline: "10 seconds" }), scope)
+      const exchanges = yield* Effect.forEach(["a", "b", "c"], (key) =>
+        Effect.tap(held, ({ exchange }) => Effect.sync(() => of(key).next(exchange)))
+      )
+      const callers = yield* Effect.forEach(["a", "b", "c"], (key) => Effect.fork(map.accessToken(key)))
+      yield* Effect.forEach(exchanges, ({ sent }) => sent)
+      const hanging = yield* Effect.fork(map.accessToken("unheard"))
+      of("unheard").always(() => Effect.never)
+      yield* settled
+      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* settled
+      yield* Effect.forEach(exchanges, ({ answer }) => answer)
+      for (const caller of callers) assert.include(value(yield* Fiber.join(caller)), "test-access-1")
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(close)
+      assert.strictEqual((yield* Effect.either(Fiber.join(hanging)))._tag, "Left")
+      const refused = yield* Effect.flip(map.accessToken("a"))
+      assert.strictEqual((refused as AuthError.AuthError)._tag, "Misconfigured")
+      assert.strictEqual((yield* Effect.flip(map.session("new").status))._tag, "Misconfigured")
+    })
+  )
+
+  it.scoped("the client of a key goes on through rejections and evictions, and to no foreign origin", () =>
+    Effect.gen(function* () {
+      const made = named("a", { lifetime: "1 day" })
+      const rejected = new Set<string>()
+      const api = HttpClient.make((request) => {
+        const token = request.headers.authorization ?? "none"
+        return Effect.succeed(
+          HttpClientResponse.fromWeb(request, new Response(token, { status: rejected.has(token) ? 401 : 200 }))
+        )
+      })
+      const map = yield* SessionMap.make({
+        idleTimeToLive: "1 minute",
+        lookup: (_: string) =>
+          Effect.succeed({ provider: made.service, account: "x", credentials: Effect.succeed(user) })
+      }).pipe(Effect.provideService(HttpClient.HttpClient, api))
+      const client = map.client("x")
+      const text = Effect.flatMap(client.get("y"), (answer) => answer.text)
+      assert.strictEqual(yield* text, "a-test-access-1")
+      rejected.add("a-test-access-1")
+      assert.strictEqual(yield* text, "a-test-access-2")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* map.statuses, [])
+      assert.strictEqual(yield* text, "a-test-access-2")
+      assert.strictEqual((yield* Effect.flip(client.get("https://evil.test/"))).name, "UntrustedOrigin")
+    })
+  )
+})
