@@ -28,7 +28,7 @@ describe("the documentation", () => {
         if (example === undefined) return [`${place}: is no file of examples/`]
         const name = example.replace(/^examples\/|\.ts$/g, "")
         // vitest.config.ts has the tests among the examples run.
-        return name.endsWith(".test") || new RegExp(`\\brun\\("${name}"|examples/${name}\\.ts`).test(tests)
+        return name.endsWith(".test") || new RegExp(`\\b(?:run|start)\\("${name}"|examples/${name}\\.ts`).test(tests)
           ? []
           : [`${place}: no test runs ${example}`]
       })

@@ -143,7 +143,14 @@ describe("the house", () => {
     none(
       places(
         library.filter(
-          (path) => !["internal/engine.ts", "internal/pilot.ts", "internal/section.ts", "Renewal.ts"].includes(path)
+          (path) =>
+            ![
+              "internal/engine.ts",
+              "internal/pilot.ts",
+              "internal/section.ts",
+              "internal/settle.ts",
+              "Renewal.ts"
+            ].includes(path)
         ),
         /\bfork(Daemon|In|Scoped|All|WithErrorHandler)?\b|\brun(Fork|Promise|Sync|Callback)(Exit)?\b/
       )

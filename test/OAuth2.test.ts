@@ -1,6 +1,19 @@
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Context, Deferred, Duration, Effect, Encoding, Fiber, Layer, Option, Redacted } from "effect"
+import {
+  ConfigProvider,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Encoding,
+  Fiber,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Redacted
+} from "effect"
 import type * as Auth from "../src/Auth.js"
 import type { AuthError } from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
@@ -910,7 +923,7 @@ describe("OAuth2", () => {
             yield* after(clock, "10 seconds", session.logout)
             assert.strictEqual((yield* session.status).state, "signed-out")
             assert.strictEqual(as.at("/revoke").length, 1)
-          }).pipe(Effect.provide(exhibit.layer))
+          }).pipe(Logger.withMinimumLogLevel(LogLevel.Warning), Effect.provide(exhibit.layer))
           assert.strictEqual(exhibit.count("log line") > 0, logged)
         })
       )

@@ -230,7 +230,10 @@ describe("many tenants", () => {
 
   it.scoped("a layer of a tag of one's own", () =>
     Effect.gen(function* () {
-      class Merchants extends Context.Tag("effect-auth/test/SessionMap.test/Merchants")<Merchants, SessionMap.Service<string, Unknown>>() {}
+      class Merchants extends Context.Tag("effect-auth/test/SessionMap.test/Merchants")<
+        Merchants,
+        SessionMap.Service<string, Unknown>
+      >() {}
       const made = named("a")
       const layer = SessionMap.layer(Merchants, {
         lookup: (key: string) =>

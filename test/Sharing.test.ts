@@ -561,6 +561,8 @@ describe("law 21: the intent", () => {
       yield* clock.advance("5 minutes")
       p.always(fails(failure.refused))
       assert.deepInclude(yield* Effect.flip(one.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
+      // Callers are told before the lock is given back.
+      yield* settle
       const other = yield* session(p, options)
       assert.deepInclude(yield* Effect.flip(other.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
       assert.deepStrictEqual(p.presented, ["test-r-old"])

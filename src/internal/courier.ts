@@ -35,26 +35,21 @@ const exchange = <A>(
   effect: () => Effect.Effect<A, AuthError>,
   pause = Duration.zero
 ): Effect.Effect<Either.Either<A, AuthError>> =>
-  settle<A, AuthError>(
-    provider.name,
-    effect,
-    Duration.sum(timeout, pause),
-    new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
-    new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
-  )
+  settle<A, AuthError>(provider.name, effect, Duration.sum(timeout, pause), {
+    late: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
+    broken: () =>
+      new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
+  })
 
 const asked = <A>(
   { provider }: Addresses,
   operation: StoreFailure["operation"],
   effect: () => Effect.Effect<A, StoreFailure>
 ): Effect.Effect<Either.Either<A, StoreFailure>> =>
-  settle(
-    provider.name,
-    effect,
-    storeTimeout,
-    new StoreFailure({ operation, problem: "it does not answer" }),
-    new StoreFailure({ operation, problem: "a defect in the store" })
-  )
+  settle(provider.name, effect, storeTimeout, {
+    late: () => new StoreFailure({ operation, problem: "it does not answer" }),
+    broken: () => new StoreFailure({ operation, problem: "a defect in the store" })
+  })
 
 /** What the store keeps. For how long was told some time between asking and now: at the latest, that long ago. */
 export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>> =>
@@ -133,8 +128,10 @@ const read = ({ credentials, provider, timeout }: Addresses) =>
         enough: Option.isSome(provider.login(credentials))
       })),
     timeout,
-    new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
-    new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
+    {
+      late: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
+      broken: () => new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
+    }
   )
 
 /** Carries out what a flight commands. */

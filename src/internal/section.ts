@@ -27,7 +27,7 @@ export interface Section {
 interface Hold {
   readonly owner: string
   readonly flights: Set<Landing>
-  beat: { readonly fiber: Fiber.Fiber<unknown>; readonly stop: Effect.Effect<unknown> } | undefined
+  beat: Fiber.Fiber<unknown> | undefined
 }
 
 export const make = (to: Courier.Addresses): Section => {
@@ -89,7 +89,7 @@ export const make = (to: Courier.Addresses): Section => {
       hold = undefined
       givenBack = Deferred.await(done)
       // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
-      const still = beat === undefined ? Effect.void : Effect.zipRight(beat.stop, Fiber.await(beat.fiber))
+      const still = beat === undefined ? Effect.void : Fiber.interrupt(beat)
       return still.pipe(
         // In a fiber of its own, as the flight may have been interrupted by the closing session.
         Effect.zipRight(Effect.flatMap(Effect.forkDaemon(Courier.release(to, owner)), Fiber.await)),
@@ -98,18 +98,17 @@ export const make = (to: Courier.Addresses): Section => {
     })
 
   /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
-  const stayAlive: Effect.Effect<void> = Effect.gen(function* () {
+  const stayAlive: Effect.Effect<unknown> = Effect.suspend(() => {
     const mine = hold
-    if (mine === undefined || mine.beat !== undefined) return
-    const stopped = yield* Deferred.make<void>()
-    const fiber = yield* Deferred.await(stopped).pipe(
-      Effect.timeoutOption(RenewalPolicy.leaseBeat),
+    if (mine === undefined || mine.beat !== undefined) return Effect.void
+    const { owner } = mine
+    return Effect.sleep(RenewalPolicy.leaseBeat).pipe(
+      Effect.zipRight(Effect.uninterruptible(Courier.lease(to, owner))),
+      Effect.forever,
       Effect.interruptible,
-      Effect.tap((over) => (Option.isNone(over) ? Courier.lease(to, mine.owner) : Effect.void)),
-      Effect.repeat({ while: Option.isNone }),
-      Effect.forkDaemon
+      Effect.forkDaemon,
+      Effect.flatMap((fiber) => Effect.sync(() => (mine.beat = fiber)))
     )
-    mine.beat = { fiber, stop: Deferred.succeed(stopped, void 0) }
   })
 
   return { enter, leave }

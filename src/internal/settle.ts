@@ -2,31 +2,52 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+
+/** What stands for an effect that was not done in time, and for one that broke. */
+export interface Otherwise<E> {
+  /** Also for an effect that whoever closes had to interrupt. */
+  readonly late: () => E
+  readonly broken: () => E & { readonly message: string }
+}
 
 /**
- * Bounds an effect of somebody else's, and settles it: whatever it does, this ends, and ends typed. What breaks is caught
- * inside the fork that the bound makes: outside, Effect would have logged it, secrets and all. `late` also stands for an
- * effect that whoever closes had to interrupt.
+ * Bounds an effect of somebody else's, and settles it: whatever it does, this ends, and ends typed. It runs in a fiber of
+ * its own, which is left alone when it takes too long and will not be interrupted. What breaks is caught inside of that:
+ * outside, Effect would have logged it, secrets and all. What is done at once needs no timer.
  */
 export const settle = <A, E>(
   name: string,
   effect: () => Effect.Effect<A, E>,
   limit: Duration.Duration,
-  late: NoInfer<E>,
-  broken: NoInfer<E> & { readonly message: string }
+  otherwise: Otherwise<NoInfer<E>>
 ): Effect.Effect<Either.Either<A, E>> => {
-  const settled = Effect.catchAllCause(Effect.either(Effect.suspend(effect)), (cause) =>
-    Cause.isInterruptedOnly(cause)
-      ? Effect.interrupt
-      : Effect.as(
-          Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
-          Either.left(broken)
-        )
-  )
-  return Effect.disconnect(settled).pipe(
-    Effect.timeoutTo({ duration: limit, onSuccess: (result) => result, onTimeout: () => Either.left(late) }),
-    Effect.interruptible,
-    Effect.catchAllCause(() => Effect.succeed(Either.left(late)))
+  const settled = Effect.catchAllCause(Effect.either(Effect.suspend(effect)), (cause) => {
+    if (Cause.isInterruptedOnly(cause)) return Effect.sync(late)
+    const broken = otherwise.broken()
+    return Effect.as(
+      Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
+      Either.left(broken)
+    )
+  })
+  const late = () => Either.left(otherwise.late())
+  const done = (exit: Exit.Exit<Either.Either<A, E>>) => Exit.getOrElse(exit, late)
+  const bounded = (fiber: Fiber.RuntimeFiber<Either.Either<A, E>>) =>
+    Effect.suspend(() => {
+      const exit = fiber.unsafePoll()
+      return exit !== null
+        ? Effect.succeed(done(exit))
+        : Effect.timeoutTo(Fiber.await(fiber), { duration: limit, onSuccess: done, onTimeout: late })
+    }).pipe(
+      Effect.interruptible,
+      Effect.catchAllCause(() => Effect.sync(late)),
+      Effect.tap(() => (fiber.unsafePoll() === null ? Fiber.interruptFork(fiber) : Effect.void))
+    )
+  return Effect.uninterruptible(
+    Effect.flatMap(Effect.forkDaemon(Effect.interruptible(settled)), (fiber) =>
+      Effect.zipRight(Effect.yieldNow(), bounded(fiber))
+    )
   )
 }
 

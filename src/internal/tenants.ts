@@ -3,7 +3,6 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
-import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type AuthError, Misconfigured, NetworkFailure } from "../AuthError.js"
@@ -16,6 +15,7 @@ import * as SessionState from "../SessionState.js"
 import type * as Token from "../Token.js"
 import * as Calls from "./calls.js"
 import * as Engine from "./engine.js"
+import { Keyed } from "./keyed.js"
 import * as Pilot from "./pilot.js"
 import type { Setting } from "./setting.js"
 import { settle } from "./settle.js"
@@ -100,7 +100,7 @@ export interface Tenants<K, E> {
 export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { lookup, renewal, setting } = options
-    const tenants = MutableHashMap.empty<K, Tenant>()
+    const tenants = new Keyed<K, Tenant>()
     const opening = yield* FiberMap.make<K, Either.Either<Tenant, AuthError | E>>()
     const closing = yield* FiberMap.make<K, void>()
     let closed = false
@@ -110,19 +110,19 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
       Effect.gen(function* () {
         const before = FiberMap.unsafeGet(closing, key)
         if (Option.isSome(before)) yield* Fiber.await(before.value)
-        const found = yield* settle<Found, AuthError | E>("lookup", () => lookup(key), setting.timeout, late, broken)
+        const found = yield* settle<Found, AuthError | E>("lookup", () => lookup(key), setting.timeout, otherwise)
         if (Either.isLeft(found)) return Either.left(found.left)
         if (closed) return Either.left(hasClosed)
-        const leave = () => MutableHashMap.remove(tenants, key)
+        const leave = () => tenants.delete(key)
         const tenant = new Tenant(found.right, options, leave, yield* Engine.reading)
-        MutableHashMap.set(tenants, key, tenant)
+        tenants.set(key, tenant)
         yield* renewal.watch(tenant)
         return Either.right(tenant)
       })
 
     const find = (key: K): Effect.Effect<Engine.Engine, AuthError | E> =>
       Effect.flatMap(Moment.now, ({ millis }) => {
-        const found = Option.getOrUndefined(MutableHashMap.get(tenants, key))
+        const found = tenants.get(key)
         if (found !== undefined) {
           found.usedAt = millis
           return Effect.succeed(found.engine)
@@ -156,9 +156,9 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
-        const all = MutableHashMap.values(tenants)
-        MutableHashMap.clear(tenants)
-        return Effect.forEach(all, ({ engine }) => Pilot.close(engine), { concurrency: "unbounded", discard: true })
+        const all = tenants.entries()
+        tenants.clear()
+        return Effect.forEach(all, ([, { engine }]) => Pilot.close(engine), { concurrency: "unbounded", discard: true })
       })
     )
 
@@ -166,9 +166,8 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
       // Law 1, by key: one look into a map, and one at the clocks.
       accessToken: (key) =>
         Effect.clockWith((clock) => {
-          const found = MutableHashMap.get(tenants, key)
-          if (found._tag === "None") return obtain(key)
-          const tenant = found.value
+          const tenant = tenants.get(key)
+          if (tenant === undefined) return obtain(key)
           const { exit, freshMillis, freshNanos } = tenant.engine.snapshot
           tenant.usedAt = clock.unsafeCurrentTimeMillis()
           return tenant.usedAt < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos ? exit : obtain(key)
@@ -177,17 +176,18 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
       using,
       invalidate: (key) =>
         Effect.suspend(() => {
-          const found = Option.getOrUndefined(MutableHashMap.get(tenants, key))
+          const found = tenants.get(key)
           if (found === undefined) return FiberMap.remove(opening, key)
           found.leave()
           return Effect.flatMap(FiberMap.run(closing, key, Pilot.close(found.engine)), Fiber.await)
         }),
-      open: Effect.sync(() => Array.from(tenants, ([key, { engine }]) => [key, engine] as const))
+      open: Effect.sync(() => tenants.entries().map(([key, { engine }]) => [key, engine] as const))
     }
   })
 
-const late = new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" })
-
-const broken = new Misconfigured({ field: "lookup", problem: "a defect in it" })
+const otherwise = {
+  late: () => new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" }),
+  broken: () => new Misconfigured({ field: "lookup", problem: "a defect in it" })
+}
 
 const hasClosed = new Misconfigured({ field: "session map", problem: Calls.hasClosed })
