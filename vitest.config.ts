@@ -6,6 +6,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-auth$/, replacement: source("src/index.ts") },
+      { find: /^effect-auth\/testing$/, replacement: source("src/testing/index.ts") },
       { find: /^effect-auth\/(.*)$/, replacement: source("src/$1.ts") }
     ]
   },

@@ -537,7 +537,7 @@ describe("rejections", () => {
 
   it.scoped("without a known end a token is refreshed on rejection only", () =>
     Effect.gen(function* () {
-      const p = provider({ endless: true })
+      const p = provider({ lifetime: "unstated" })
       const s = yield* session(p)
       const token = yield* s.accessToken
       yield* TestClock.adjust("9000 days")

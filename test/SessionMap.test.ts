@@ -21,7 +21,10 @@ const named = (name: string, options: Parameters<typeof provider>[0] = {}): Scri
   const { service } = made
   return {
     ...made,
-    count: made.count,
+    // Read anew each time: to spread it reads it once.
+    get presented() {
+      return made.presented
+    },
     service: {
       ...service,
       name,

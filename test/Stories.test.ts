@@ -423,7 +423,7 @@ it.scoped("law 16: a refresh answered with refused credentials ends the session,
 
 it.scoped("law 11: a token of unknown end that is rejected every two seconds costs a handful of exchanges", () =>
   manually(function* (clock) {
-    const p = provider({ endless: true })
+    const p = provider({ lifetime: "unstated" })
     const s = yield* session(p)
     let t = yield* s.accessToken
     for (let i = 0; i < 60; i++) {

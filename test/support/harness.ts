@@ -1,142 +1,61 @@
-import { type Context, Deferred, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
-import * as AuthError from "../../src/AuthError.js"
+import { type Context, Effect, Layer, Redacted, type Scope } from "effect"
+import type * as AuthError from "../../src/AuthError.js"
 import * as AuthProvider from "../../src/AuthProvider.js"
 import * as Credentials from "../../src/Credentials.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
-import * as Token from "../../src/Token.js"
 import * as TokenStore from "../../src/TokenStore.js"
+import * as TestProvider from "../../src/testing/TestProvider.js"
 
-type Exchange = Effect.Effect<Token.TokenSet, AuthError.AuthError>
-
-/** A provider that answers a numbered token to each exchange, unless the test says otherwise. */
+/** A provider of `TestProvider`, for tests that script it and look at it between two steps of their own. */
 export interface Scripted {
   readonly service: AuthProvider.Service
-  /** What the next exchanges do instead, one each. */
-  readonly next: (...exchanges: ReadonlyArray<(honest: Exchange) => Exchange>) => void
-  /** What all exchanges do instead, until told otherwise. */
-  readonly always: (exchange: ((honest: Exchange) => Exchange) | undefined) => void
+  readonly next: (...steps: ReadonlyArray<TestProvider.Step>) => void
+  readonly always: (step: TestProvider.Step | undefined) => void
   readonly count: () => {
     readonly refresh: number
     readonly login: number
     readonly total: number
     readonly most: number
   }
-  /** The refresh tokens that were presented, in order. */
   readonly presented: ReadonlyArray<string>
+  /** The access tokens of what was revoked. */
   readonly revoked: ReadonlyArray<string>
-  lifetime: Duration.DurationInput | undefined
-}
-
-export interface ProviderOptions {
-  readonly lifetime?: Duration.DurationInput | undefined
-  readonly endless?: boolean
-  readonly refreshLifetime?: Duration.DurationInput
-  readonly rotation?: AuthProvider.Service["rotation"]
-  readonly reuseWindow?: Duration.Duration
-  readonly withoutRefreshToken?: boolean
 }
 
 export const secret = Redacted.make
 
-export const provider = (options: ProviderOptions = {}): Scripted => {
-  const rotation = options.rotation ?? "none"
-  const script: Array<(honest: Exchange) => Exchange> = []
-  let standing: ((honest: Exchange) => Exchange) | undefined
-  const counts = { refresh: 0, login: 0, now: 0, most: 0, token: 0 }
-  const presented: Array<string> = []
-  const revoked: Array<string> = []
-  const answer = (kind: "refresh" | "login"): Exchange =>
-    Effect.sync(() => {
-      const n = ++counts.token
-      return Token.make({
-        accessToken: secret(`test-access-${n}`),
-        lifetime: scripted.lifetime,
-        refreshToken: options.withoutRefreshToken
-          ? undefined
-          : rotation !== "none" || kind === "login"
-            ? secret(`test-refresh-${n}`)
-            : undefined,
-        refreshLifetime: options.refreshLifetime
-      })
-    })
-  const run = (kind: "refresh" | "login"): Exchange =>
-    Effect.suspend(() => {
-      counts[kind]++
-      counts.most = Math.max(counts.most, ++counts.now)
-      const change = script.shift() ?? standing
-      return change === undefined ? answer(kind) : change(answer(kind))
-    }).pipe(Effect.ensuring(Effect.sync(() => counts.now--)))
-  const scripted: Scripted = {
-    service: {
-      name: "scripted",
-      baseUrl: new URL("https://api.test/v1/"),
-      origins: ["https://api.test"],
-      redactedHeaders: ["authorization"],
-      rotation,
-      reuseWindow: options.reuseWindow,
-      login: (credentials) => Option.map(credentials, () => run("login")),
-      refresh: (tokens) =>
-        Effect.suspend(() => {
-          presented.push(Redacted.value(Option.getOrThrow(tokens.refreshToken)))
-          return run("refresh")
-        }),
-      revoke: Option.some((tokens) =>
-        Effect.sync(() => {
-          revoked.push(Option.match(tokens.accessToken, { onNone: () => "none", onSome: Redacted.value }))
-        })
-      ),
-      authorize: (request) => request,
-      rejects: AuthProvider.rejectsWith([401])
+export const provider = (options: TestProvider.Options = {}): Scripted => {
+  const { always, next, report, service } = Effect.runSync(TestProvider.make(options))
+  const reported = () => Effect.runSync(report)
+  return {
+    service,
+    next: (...steps) => Effect.runSync(next(...steps)),
+    always: (step) => Effect.runSync(always(step ?? TestProvider.honest)),
+    count: () => {
+      const { exchanges, logins, maxConcurrentExchanges, refreshes } = reported()
+      return { refresh: refreshes, login: logins, total: exchanges, most: maxConcurrentExchanges }
     },
-    next: (...exchanges) => void script.push(...exchanges),
-    always: (exchange) => {
-      standing = exchange
+    get presented() {
+      return reported().presented
     },
-    count: () => ({
-      refresh: counts.refresh,
-      login: counts.login,
-      total: counts.refresh + counts.login,
-      most: counts.most
-    }),
-    presented,
-    revoked,
-    lifetime: options.endless ? undefined : (options.lifetime ?? "5 minutes")
+    get revoked() {
+      return reported().revoked.map(({ access }) => access ?? "none")
+    }
   }
-  return scripted
 }
 
-/** Failures as a provider would tell them. */
+export const { fails } = TestProvider
+
+/** The failures by their outcome, which is what the laws speak of. */
 export const failure = {
-  refused: new AuthError.InvalidRefreshToken({ provider: "scripted", reason: "revoked" }),
-  credentials: new AuthError.InvalidCredentials({ provider: "scripted", status: 401 }),
-  unspent: new AuthError.NetworkFailure({ provider: "scripted", reason: "unreachable", outcome: "not-spent" }),
-  unknown: new AuthError.NetworkFailure({ provider: "scripted", reason: "interrupted", outcome: "unknown" }),
-  malformed: new AuthError.MalformedResponse({ provider: "scripted", problem: "a page", outcome: "unknown" }),
-  misconfigured: new AuthError.Misconfigured({ field: "appSecret", problem: "is refused" }),
-  busy: (retryAfter: Duration.DurationInput) =>
-    new AuthError.NetworkFailure({
-      provider: "scripted",
-      reason: "rate-limited",
-      outcome: "not-spent",
-      status: 429,
-      retryAfter: Duration.decode(retryAfter)
-    })
+  ...TestProvider.failure,
+  unspent: TestProvider.failure.unreachable,
+  unknown: TestProvider.failure.lost
 }
-
-export const fails = (error: AuthError.AuthError) => (): Exchange => Effect.fail(error)
 
 /** An exchange that says when it has been sent, and answers when it is told to. */
-export const held = Effect.gen(function* () {
-  const sent = yield* Deferred.make<void>()
-  const answer = yield* Deferred.make<void>()
-  return {
-    sent: Deferred.await(sent),
-    answer: Deferred.succeed(answer, void 0),
-    exchange: (honest: Exchange): Exchange =>
-      Effect.zipRight(Deferred.succeed(sent, void 0), Effect.zipRight(Deferred.await(answer), honest))
-  }
-})
+export const held = Effect.map(TestProvider.held, ({ step, ...rest }) => ({ ...rest, exchange: step }))
 
 export const user = { username: secret("test-user"), password: secret("test-password") }
 
