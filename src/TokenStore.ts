@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import type * as Redacted from "effect/Redacted"
 import type { StoreFailure } from "./AuthError.js"
+import * as Immediate from "./internal/immediate.js"
 import * as Moment from "./Moment.js"
 
 /**
@@ -127,10 +128,10 @@ export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
  * @since 0.1.0
  * @category constructors
  */
-export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
+export const makeMemory: Effect.Effect<Service> = Effect.sync((): Service => {
   const entries = new Map<string, { readonly entry: Entry; readonly since: Moment.Moment }>()
   const leases = new Map<string, { readonly owner: string; readonly until: bigint }>()
-  return {
+  return Immediate.make<Service>({
     load: (key) =>
       Effect.map(Moment.now, (now) =>
         Option.map(Option.fromNullable(entries.get(key)), ({ entry, since }) => ({
@@ -156,7 +157,7 @@ export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
       Effect.sync(() => {
         if (leases.get(key)?.owner === owner) leases.delete(key)
       })
-  }
+  })
 })
 
 /**

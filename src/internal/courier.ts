@@ -10,6 +10,7 @@ import * as RenewalPolicy from "../RenewalPolicy.js"
 import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
+import * as Immediate from "./immediate.js"
 import type { Command, Event, Saved } from "./order.js"
 import * as Record from "./record.js"
 import { settle } from "./settle.js"
@@ -42,14 +43,16 @@ const exchange = <A>(
   })
 
 const asked = <A>(
-  { provider }: Addresses,
+  { provider, store }: Addresses,
   operation: StoreFailure["operation"],
   effect: () => Effect.Effect<A, StoreFailure>
 ): Effect.Effect<Either.Either<A, StoreFailure>> =>
-  settle(provider.name, effect, storeTimeout, {
-    late: () => new StoreFailure({ operation, problem: "it does not answer" }),
-    broken: () => new StoreFailure({ operation, problem: "a defect in the store" })
-  })
+  Immediate.is(store)
+    ? Effect.either(Effect.suspend(effect))
+    : settle(provider.name, effect, storeTimeout, {
+        late: () => new StoreFailure({ operation, problem: "it does not answer" }),
+        broken: () => new StoreFailure({ operation, problem: "a defect in the store" })
+      })
 
 /** What the store keeps. For how long was told some time between asking and now: at the latest, that long ago. */
 export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>> =>
