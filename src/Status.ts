@@ -157,6 +157,12 @@ export interface Health {
   readonly problems: ReadonlyArray<string>
 }
 
+const lacks = (state: Status["state"], token: Held.Phase): string | undefined => {
+  if (isAlive(token)) return undefined
+  if (token === "expired") return "the access token has ended"
+  return state === "signed-out" ? "nobody is signed in" : "there is no access token yet"
+}
+
 /**
  * The health of a session.
  *
@@ -164,7 +170,7 @@ export interface Health {
  * @category constructors
  */
 export const health = (status: Status): Health => {
-  const { failure, refreshToken, saved, state, token } = status
+  const { exchanging, failure, refreshToken, saved, state, token } = status
   const worries: Partial<Record<Held.RefreshPhase, string>> = {
     "ends-soon": "the refresh token ends soon",
     "in-doubt": "it is not known whether the refresh token was used",
@@ -172,8 +178,9 @@ export const health = (status: Status): Health => {
     refused: "the refresh token was refused"
   }
   const problems = [
-    state === "signed-out" ? "nobody is signed in" : token === "expired" ? "the access token has ended" : undefined,
-    Option.getOrUndefined(Option.map(failure, ({ message }) => message)),
+    lacks(state, token),
+    exchanging && !isAlive(token) ? "an exchange is under way" : undefined,
+    Option.getOrUndefined(Option.filter(failure, ({ _tag }) => _tag !== "SignedOut"))?.message,
     worries[refreshToken],
     saved ? undefined : "the token store does not keep the tokens in force"
   ].filter((problem) => problem !== undefined)

@@ -25,6 +25,8 @@ export interface Addresses extends Telemetry.Observed {
   readonly timeout: Duration.Duration
   /** What is there and cannot be read is never saved over: a newer version of this library may have written it. */
   readable: boolean
+  /** Whether the last save failed, which was told. */
+  complained: boolean
 }
 
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
@@ -74,22 +76,19 @@ export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<R
     Effect.tap((found) => Effect.sync(() => (to.readable = Either.isRight(found))))
   )
 
-const put = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
-  Effect.flatMap(
-    asked(to, "save", () => to.store.save(to.key, Record.encode(to.key, record))),
-    Either.match({
-      onLeft: (failure) => Effect.as(Effect.logWarning(`${to.provider.name}: ${failure.message}`), "failed" as const),
-      onRight: (newer) => Effect.succeed(newer ? ("saved" as const) : ("older" as const))
-    })
-  )
+const put = (to: Addresses, record: Record.Record): Effect.Effect<Either.Either<boolean, StoreFailure>> =>
+  asked(to, "save", () => to.store.save(to.key, Record.encode(to.key, record)))
 
 export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
   Effect.suspend(() =>
     to.readable
       ? put(to, record)
       : Effect.flatMap(load(to), (found) =>
-          Either.isLeft(found) ? Effect.succeed("failed" as const) : put(to, record)
+          Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : put(to, record)
         )
+  ).pipe(
+    Effect.tap((result) => Telemetry.saved(to, record.generation, result)),
+    Effect.map(Either.match({ onLeft: () => "failed", onRight: (newer) => (newer ? "saved" : "older") }))
   )
 
 /** Takes the exclusive section, or keeps it; whether that worked. */
@@ -118,7 +117,7 @@ export const revoke = (to: Addresses, tokens: Token.TokenSet): Effect.Effect<voi
           (result) => Option.getOrUndefined(Either.getLeft(result))
         ),
         Either.match({
-          onLeft: (failure) => Effect.logWarning(`${to.provider.name}: tokens were not revoked: ${failure.message}`),
+          onLeft: (failure) => Telemetry.notRevoked(to, failure),
           onRight: () => Effect.void
         })
       )

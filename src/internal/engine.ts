@@ -50,7 +50,8 @@ export class Engine {
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
   watched = 0
   readable = true
-  /** The arrival of the refresh token whose end was warned of. */
+  complained = false
+  /** The refresh token whose end was warned of. */
   warned: unknown = undefined
   closed = false
 
@@ -172,7 +173,7 @@ export const told = (engine: Engine): Effect.Effect<void> =>
 
 /** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
 export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-  Effect.uninterruptible(effect).pipe(
+  Effect.uninterruptible(Telemetry.apart(engine, effect)).pipe(
     Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
     Effect.forkDaemon,
     Effect.tap((fiber) => {

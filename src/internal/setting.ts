@@ -5,6 +5,7 @@ import type { Misconfigured } from "../AuthError.js"
 import { nanos } from "../SessionState.js"
 import { type Service as Store, TokenStore } from "../TokenStore.js"
 import { duration, positive } from "./options.js"
+import * as Telemetry from "./telemetry.js"
 
 /** What the sessions of one layer have in common. */
 export interface Setting {
@@ -16,6 +17,7 @@ export interface Setting {
   readonly shutdownDeadline: Duration.Duration
   /** What the fibers of a session run with, whoever's call it was that started them. */
   readonly context: Context.Context<never>
+  readonly said: Effect.Effect.Success<typeof Telemetry.said>
 }
 
 export const make = (options: {
@@ -30,5 +32,6 @@ export const make = (options: {
     patience: Effect.map(duration("patience", options.patience ?? "3 seconds"), nanos),
     timeout: positive("timeout", options.timeout ?? "10 seconds"),
     shutdownDeadline: duration("shutdownDeadline", options.shutdownDeadline ?? "10 seconds"),
-    context: Effect.context<never>()
+    context: Effect.context<never>(),
+    said: Telemetry.said
   })

@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { quietly } from "./telemetry.js"
 
 /**
  * Bounds an effect of somebody else's, and settles it: whatever it does, this ends, and ends typed. What breaks is caught
@@ -19,7 +20,7 @@ export const settle = <A, E>(
     Cause.isInterruptedOnly(cause)
       ? Effect.interrupt
       : Effect.as(
-          Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
+          quietly(Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`)),
           Either.left(broken)
         )
   )
