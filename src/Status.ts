@@ -171,16 +171,19 @@ const lacks = (state: Status["state"], token: Held.Phase): string | undefined =>
  */
 export const health = (status: Status): Health => {
   const { exchanging, failure, refreshToken, saved, state, token } = status
+  const tag = Option.getOrUndefined(failure)?._tag
   const worries: Partial<Record<Held.RefreshPhase, string>> = {
     "ends-soon": "the refresh token ends soon",
     "in-doubt": "it is not known whether the refresh token was used",
-    ended: "the refresh token has ended",
-    refused: "the refresh token was refused"
+    // The failure says that as well.
+    ...(tag === "TokenExpired" || tag === "InvalidRefreshToken"
+      ? {}
+      : { ended: "the refresh token has ended", refused: "the refresh token was refused" })
   }
   const problems = [
     lacks(state, token),
     exchanging && !isAlive(token) ? "an exchange is under way" : undefined,
-    Option.getOrUndefined(Option.filter(failure, ({ _tag }) => _tag !== "SignedOut"))?.message,
+    tag === "SignedOut" ? undefined : Option.getOrUndefined(failure)?.message,
     worries[refreshToken],
     saved ? undefined : "the token store does not keep the tokens in force"
   ].filter((problem) => problem !== undefined)
