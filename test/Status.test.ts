@@ -105,7 +105,7 @@ describe("the status", () => {
 
         yield* TestClock.adjust("1 minute")
         yield* s.accessToken
-        const renewed = { ...signedIn, generation: 2, expiresAt: 670, refreshAge: 360 }
+        const renewed: ReturnType<typeof plain> = { ...signedIn, generation: 2, expiresAt: 670, refreshAge: 360 }
         assert.deepStrictEqual({ ...(yield* look(s)), renewsAt: undefined }, renewed)
 
         yield* TestClock.adjust("30 seconds")
@@ -157,7 +157,7 @@ describe("the status", () => {
       // While the token is good, it is signed in, and the failure stands beside it.
       assert.deepInclude(yield* look(s), { state: "signed-in", token: "stale", failure: "Misconfigured", since: 0 })
       yield* TestClock.adjust("3 minutes")
-      const failed = { state: "failed", token: "expired", failure: "Misconfigured", failures: 0, renewsAt: undefined }
+      const failed = { state: "failed", token: "expired", failure: "Misconfigured", failures: 0 } as const
       // That it ended was no event; it is dated back all the same.
       assert.deepInclude(yield* look(s), { ...failed, since: 300, failedAt: 240 })
       there = true

@@ -10,13 +10,14 @@ import * as RenewalPolicy from "../RenewalPolicy.js"
 import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
+import type { Observed } from "./observed.js"
 import type { Command, Event, Saved } from "./order.js"
 import * as Record from "./record.js"
 import { settle } from "./settle.js"
 import * as Telemetry from "./telemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */
-export interface Addresses extends Telemetry.Observed {
+export interface Addresses extends Observed {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly store: TokenStore.Service

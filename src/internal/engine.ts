@@ -11,9 +11,10 @@ import * as Moment from "../Moment.js"
 import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
 import * as Held from "./held.js"
+import * as News from "./news.js"
+import { apart } from "./observed.js"
 import type * as Section from "./section.js"
 import type { Setting } from "./setting.js"
-import * as Telemetry from "./telemetry.js"
 
 /** The state of a session, and what a reader of a fresh token needs of it. */
 interface Snapshot extends Held.Freshness {
@@ -141,7 +142,7 @@ const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
     })
   ).pipe(
     Effect.flatMap(({ after, answer, before, now }) =>
-      Effect.as(Effect.zipRight(Telemetry.changed(engine, before, after, now), told(engine)), answer)
+      Effect.as(Effect.zipRight(News.changed(engine, before, after, now), told(engine)), answer)
     )
   )
 
@@ -173,7 +174,7 @@ export const told = (engine: Engine): Effect.Effect<void> =>
 
 /** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
 export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-  Effect.uninterruptible(Telemetry.apart(engine, effect)).pipe(
+  Effect.uninterruptible(apart(engine, effect)).pipe(
     Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
     Effect.forkDaemon,
     Effect.tap((fiber) => {

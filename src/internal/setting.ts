@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import type { Misconfigured } from "../AuthError.js"
 import { nanos } from "../SessionState.js"
 import { type Service as Store, TokenStore } from "../TokenStore.js"
+import { said } from "./observed.js"
 import { duration, positive } from "./options.js"
-import * as Telemetry from "./telemetry.js"
 
 /** What the sessions of one layer have in common. */
 export interface Setting {
@@ -17,7 +17,7 @@ export interface Setting {
   readonly shutdownDeadline: Duration.Duration
   /** What the fibers of a session run with, whoever's call it was that started them. */
   readonly context: Context.Context<never>
-  readonly said: Effect.Effect.Success<typeof Telemetry.said>
+  readonly said: Effect.Effect.Success<typeof said>
 }
 
 export const make = (options: {
@@ -33,5 +33,5 @@ export const make = (options: {
     timeout: positive("timeout", options.timeout ?? "10 seconds"),
     shutdownDeadline: duration("shutdownDeadline", options.shutdownDeadline ?? "10 seconds"),
     context: Effect.context<never>(),
-    said: Telemetry.said
+    said
   })

@@ -2,7 +2,7 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { quietly } from "./telemetry.js"
+import { quietly } from "./observed.js"
 
 /**
  * Bounds an effect of somebody else's, and settles it: whatever it does, this ends, and ends typed. What breaks is caught
