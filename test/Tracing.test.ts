@@ -66,6 +66,17 @@ describe("the span of an exchange", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.scoped("is traced of a renewal in the background, by the tracer that the session was made with", () => {
+    const { layer, of } = tracing()
+    return Effect.gen(function* () {
+      const s = yield* session(provider(), { renewal: true })
+      yield* s.accessToken
+      yield* TestClock.adjust("4 minutes")
+      yield* settled
+      assert.deepInclude(of("auth.refresh")[0], { parent: undefined, kind: "client", links: [] })
+    }).pipe(Effect.provide(layer))
+  })
+
   it.scoped("is about the exchange, not about the caller who happened to start it", () => {
     const { layer, of, spans } = tracing()
     return Effect.gen(function* () {

@@ -55,7 +55,9 @@ const news = (of: Watched, before: State, after: State, now: Moment.Moment): Rea
     if (Number.isFinite(reserve)) {
       tell(() => AuthMetrics.secondsInReserve.unsafeUpdate(reserve / 1000, labels(of)))
     }
-    const lives = Number.isFinite(left) ? `, good for ${Duration.format(Duration.millis(Math.round(left)))}` : ""
+    const lives = Number.isFinite(left)
+      ? `, good for ${Duration.format(Duration.seconds(Math.round(left / 1000)))}`
+      : ""
     // Whatever was warned of is over, and who reads warnings wants to know.
     const recovered = before.block !== undefined && before.block.failure._tag !== "SignedOut"
     const text = `${name}: a token was obtained${recovered ? " at last" : ""}${lives}`
