@@ -166,6 +166,26 @@ describe("the status", () => {
     })
   )
 
+  it.scoped("that nothing can obtain another token is no failure before the one in hand has ended", () =>
+    Effect.gen(function* () {
+      const s = yield* session(provider(), { credentials: "none" })
+      yield* s.adopt(Token.make({ accessToken: secret("test-adopted"), lifetime: "5 minutes" }))
+      yield* TestClock.adjust("4 minutes")
+      yield* s.accessToken
+      yield* settled
+      assert.deepInclude(yield* look(s), {
+        state: "signed-in",
+        token: "stale",
+        failure: undefined,
+        failedAt: undefined
+      })
+      assert.strictEqual((yield* Session.health(s)).health, "ready")
+      yield* TestClock.adjust("1 minute")
+      yield* Effect.exit(s.accessToken)
+      assert.deepInclude(yield* look(s), { state: "failed", since: 300, failure: "TokenExpired", failedAt: 300 })
+    })
+  )
+
   it.scoped("what the store keeps: saved, not saved, saved at last", () =>
     Effect.gen(function* () {
       const store = yield* watchedStore

@@ -35,7 +35,8 @@ describe("the span of an exchange", () => {
   it.scoped("has no parent, is a client's, and tells provider, session and outcome", () => {
     const { layer, spans } = tracing()
     return Effect.gen(function* () {
-      const s = yield* session(provider(), { label: "shop" })
+      // Not even the span of the application's start, which the session was made in.
+      const s = yield* session(provider(), { label: "shop" }).pipe(within("the start"))
       yield* s.accessToken.pipe(within("the caller's"))
       yield* s.refresh.pipe(within("the caller's"))
       yield* s.logout.pipe(within("the caller's"))
