@@ -1,6 +1,7 @@
 /**
  * What sessions count and measure. Each metric is labelled with the `provider`, and with the `session` where the
  * application gave it a label; those two and the words below are all the labels there are, so their number is bounded.
+ * What a caller's fiber is tagged with is not among them: an exchange is for everybody who waits.
  *
  * @since 0.1.0
  */
@@ -56,13 +57,13 @@ export const secondsInReserve: Metric.Metric.Histogram<number> = Metric.histogra
 )
 
 /**
- * Callers that wait for an exchange.
+ * Callers that have no token yet: they wait for the exchange under way, or for the end of a cool-down (law 9).
  *
  * @since 0.1.0
  * @category models
  */
 export const waiting: Metric.Metric.Gauge<number> = Metric.gauge("effect_auth_waiting", {
-  description: "Callers that wait for an exchange"
+  description: "Callers that wait for a token"
 })
 
 /**

@@ -157,6 +157,12 @@ export interface Health {
   readonly problems: ReadonlyArray<string>
 }
 
+const lacks = (state: Status["state"], token: Held.Phase): string | undefined => {
+  if (isAlive(token)) return undefined
+  if (token === "expired") return "the access token has ended"
+  return state === "signed-out" ? "nobody is signed in" : "there is no access token yet"
+}
+
 /**
  * The health of a session.
  *
@@ -164,16 +170,20 @@ export interface Health {
  * @category constructors
  */
 export const health = (status: Status): Health => {
-  const { failure, refreshToken, saved, state, token } = status
+  const { exchanging, failure, refreshToken, saved, state, token } = status
+  const tag = Option.getOrUndefined(failure)?._tag
   const worries: Partial<Record<Held.RefreshPhase, string>> = {
     "ends-soon": "the refresh token ends soon",
     "in-doubt": "it is not known whether the refresh token was used",
-    ended: "the refresh token has ended",
-    refused: "the refresh token was refused"
+    // The failure says that as well.
+    ...(tag === "TokenExpired" || tag === "InvalidRefreshToken"
+      ? {}
+      : { ended: "the refresh token has ended", refused: "the refresh token was refused" })
   }
   const problems = [
-    state === "signed-out" ? "nobody is signed in" : token === "expired" ? "the access token has ended" : undefined,
-    Option.getOrUndefined(Option.map(failure, ({ message }) => message)),
+    lacks(state, token),
+    exchanging && !isAlive(token) ? "an exchange is under way" : undefined,
+    tag === "SignedOut" ? undefined : Option.getOrUndefined(failure)?.message,
     worries[refreshToken],
     saved ? undefined : "the token store does not keep the tokens in force"
   ].filter((problem) => problem !== undefined)

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Command, FileSystem, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -14,6 +15,7 @@ import { serve } from "./testing/serve.js"
 const examples = [
   "freddy",
   "oauth2",
+  "observability",
   "promises",
   "refresh-token",
   "replicas",
@@ -157,6 +159,18 @@ it.scopedLive.skipIf(Option.isNone(postgres))("the example of replicas shares on
     for (const output of outputs) assert.include(output, "calls: 200\ncalls: 200\n")
     const { complaints, logins, reuses } = yield* sandbox.report
     assert.deepStrictEqual({ complaints, logins, reuses }, { complaints: 0, logins: 1, reuses: 0 })
+  })
+)
+
+it.live("the example of observability exports what the documentation shows", () =>
+  Effect.gen(function* () {
+    const output = yield* run("observability", {})
+    const shown = /```text\n(logs\n[\s\S]*?)```/.exec(readFileSync("docs/observability.md", "utf8"))?.[1] ?? ""
+    // How long a cool-down lasts is up to chance, and what a token has left to the machine.
+    const settled = (text: string) => text.replaceAll(/\d+ms|good for .*|seconds_to_expiry: \d+/g, "…")
+    assert.strictEqual(settled(output), settled(shown))
+    assert.include(output, "    auth.wait shop -> auth.login\n")
+    assert.notMatch(output, /test-|eyJ/)
   })
 )
 

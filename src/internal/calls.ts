@@ -76,7 +76,7 @@ const follow = (
         })
       )
     case "Wait":
-      return restore(Effect.zipRight(Effect.sleep(answer.millis), then.waited))
+      return Effect.zipRight(Telemetry.counted(engine, Effect.sleep(answer.millis), restore), restore(then.waited))
     case "Fail":
       return Effect.fail(answer.failure)
   }

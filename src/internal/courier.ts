@@ -11,13 +11,14 @@ import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
 import * as Immediate from "./immediate.js"
+import type { Observed } from "./observed.js"
 import type { Command, Event, Saved } from "./order.js"
 import * as Record from "./record.js"
 import { settle } from "./settle.js"
 import * as Telemetry from "./telemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */
-export interface Addresses extends Telemetry.Observed {
+export interface Addresses extends Observed {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly store: TokenStore.Service
@@ -26,6 +27,8 @@ export interface Addresses extends Telemetry.Observed {
   readonly timeout: Duration.Duration
   /** What is there and cannot be read is never saved over: a newer version of this library may have written it. */
   readable: boolean
+  /** Whether the last save failed, which was told. */
+  complained: boolean
 }
 
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
@@ -72,22 +75,19 @@ export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<R
     Effect.tap((found) => Effect.sync(() => (to.readable = Either.isRight(found))))
   )
 
-const put = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
-  Effect.flatMap(
-    asked(to, "save", () => to.store.save(to.key, Record.encode(to.key, record))),
-    Either.match({
-      onLeft: (failure) => Effect.as(Effect.logWarning(`${to.provider.name}: ${failure.message}`), "failed" as const),
-      onRight: (newer) => Effect.succeed(newer ? ("saved" as const) : ("older" as const))
-    })
-  )
+const put = (to: Addresses, record: Record.Record): Effect.Effect<Either.Either<boolean, StoreFailure>> =>
+  asked(to, "save", () => to.store.save(to.key, Record.encode(to.key, record)))
 
 export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
   Effect.suspend(() =>
     to.readable
       ? put(to, record)
       : Effect.flatMap(load(to), (found) =>
-          Either.isLeft(found) ? Effect.succeed("failed" as const) : put(to, record)
+          Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : put(to, record)
         )
+  ).pipe(
+    Effect.tap((result) => Telemetry.saved(to, record.generation, result)),
+    Effect.map(Either.match({ onLeft: () => "failed", onRight: (newer) => (newer ? "saved" : "older") }))
   )
 
 /** Takes the exclusive section, or keeps it; whether that worked. */
@@ -116,7 +116,7 @@ export const revoke = (to: Addresses, tokens: Token.TokenSet): Effect.Effect<voi
           (result) => Option.getOrUndefined(Either.getLeft(result))
         ),
         Either.match({
-          onLeft: (failure) => Effect.logWarning(`${to.provider.name}: tokens were not revoked: ${failure.message}`),
+          onLeft: (failure) => Telemetry.notRevoked(to, failure),
           onRight: () => Effect.void
         })
       )

@@ -13,8 +13,9 @@ import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
+import * as News from "./news.js"
+import { apart, type said } from "./observed.js"
 import type * as Section from "./section.js"
-import * as Telemetry from "./telemetry.js"
 
 /** What the sessions of one layer have in common. */
 export interface Setting {
@@ -26,6 +27,7 @@ export interface Setting {
   readonly shutdownDeadline: Duration.Duration
   /** What the fibers of a session run with, whoever's call it was that started them. */
   readonly context: Context.Context<never>
+  readonly said: Effect.Effect.Success<typeof said>
   /** Told when a flight has ended, or anything else has changed: the renewal listens. */
   readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
 }
@@ -63,7 +65,8 @@ export class Engine {
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
   watched = 0
   readable = true
-  /** The arrival of the refresh token whose end was warned of. */
+  complained = false
+  /** The refresh token whose end was warned of. */
   warned: unknown = undefined
   closed = false
 
@@ -159,7 +162,7 @@ const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
     })
   ).pipe(
     Effect.flatMap(({ after, answer, before, now }) =>
-      Effect.as(Effect.zipRight(Telemetry.changed(engine, before, after, now), told(engine)), answer)
+      Effect.as(Effect.zipRight(News.changed(engine, before, after, now), told(engine)), answer)
     )
   )
 
@@ -191,7 +194,7 @@ export const told = (engine: Engine): Effect.Effect<void> =>
 
 /** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
 export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-  Effect.uninterruptible(effect).pipe(
+  Effect.uninterruptible(apart(engine, effect)).pipe(
     Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
     Effect.forkDaemon,
     Effect.tap((fiber) => {

@@ -37,9 +37,7 @@ const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void>
   const landed = Effect.gen(function* () {
     let command = yield* advance({ _tag: "Started" })
     while (command._tag !== "Land") {
-      const event = yield* carryOut(command)
-      Telemetry.saved(engine, event)
-      command = yield* advance(event)
+      command = yield* advance(yield* carryOut(command))
     }
     return command.result
   })

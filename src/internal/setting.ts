@@ -4,6 +4,7 @@ import type { Misconfigured } from "../AuthError.js"
 import { nanos } from "../SessionState.js"
 import { TokenStore } from "../TokenStore.js"
 import type { Setting } from "./engine.js"
+import { said } from "./observed.js"
 import { duration, positive } from "./options.js"
 
 /** The options that sessions have in common, judged, and with their defaults. */
@@ -23,5 +24,6 @@ export const make = (
     timeout: positive("timeout", options.timeout ?? "10 seconds"),
     shutdownDeadline: duration("shutdownDeadline", options.shutdownDeadline ?? "10 seconds"),
     context: Effect.context<never>(),
-    onChange: Effect.succeed(onChange)
+    onChange: Effect.succeed(onChange),
+    said
   })

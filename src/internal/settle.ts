@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { quietly } from "./observed.js"
 
 /** What stands for an effect that was not done in time, and for one that broke. */
 export interface Otherwise<E> {
@@ -27,7 +28,7 @@ export const settle = <A, E>(
     if (Cause.isInterruptedOnly(cause)) return Effect.sync(late)
     const broken = otherwise.broken()
     return Effect.as(
-      Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`),
+      quietly(Effect.logError(`${name}: a defect (${kinds(cause)}), taken for: ${broken.message}`)),
       Either.left(broken)
     )
   })

@@ -1,55 +1,35 @@
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as MetricLabel from "effect/MetricLabel"
+import * as Either from "effect/Either"
+import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import type * as AuthError from "../AuthError.js"
 import * as AuthMetrics from "../AuthMetrics.js"
-import type * as Moment from "../Moment.js"
-import type { Landing, State } from "../SessionState.js"
+import type { Landing } from "../SessionState.js"
 import type * as Token from "../Token.js"
 import { isUnknown } from "./failure.js"
-import * as Held from "./held.js"
+import { attributes, labelled, labels, log, type Observed, quietly, tell } from "./observed.js"
 import type { Command, Event } from "./order.js"
 
-/** Whose metrics, spans and logs these are. */
-export interface Observed {
-  readonly provider: { readonly name: string }
-  /** The application's own name for the session. */
-  readonly label: string | undefined
-}
-
-type Labels = ReadonlyArray<MetricLabel.MetricLabel>
-
-const byProvider = new WeakMap<Observed["provider"], Labels>()
-
-/** The labels of a session; those without a name of their own are the same for all of a provider. */
-export const labels = ({ label, provider }: Observed): Labels => {
-  const known = byProvider.get(provider) ?? [MetricLabel.make("provider", provider.name)]
-  byProvider.set(provider, known)
-  return label === undefined ? known : [...known, MetricLabel.make("session", label)]
-}
-
-// These labels and no others: what the first caller's fiber is tagged with is not what an exchange is about.
-const labelled = (of: Observed, more: Readonly<Record<string, string>>): Labels => [
-  ...labels(of),
-  ...Object.entries(more).map(([key, value]) => MetricLabel.make(key, value))
-]
-
-const attributes = ({ label, provider }: Observed): Record<string, string> => ({
-  "auth.provider": provider.name,
-  ...(label === undefined ? {} : { "auth.session": label })
-})
-
-/** Nothing that listens can fail or delay what it listens to (law 32). */
-const quietly = (effect: Effect.Effect<unknown>): Effect.Effect<void> =>
-  Effect.catchAllCause(Effect.asVoid(effect), () => Effect.void)
-
-const annotated = (of: Observed, state: State, log: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.annotateLogs(log, { ...attributes(of), "auth.generation": state.generation })
+/**
+ * Runs an effect once, in a span if the tracer makes one. A tracer that breaks, before it or after it, changes nothing of
+ * how it ends (law 32): the answer of an exchange may be the only copy of a refresh token.
+ */
+const traced = <A, E>(
+  name: string,
+  options: Tracer.SpanOptions,
+  run: (span: Tracer.Span | undefined) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    let began = false
+    let ended: Exit.Exit<A, E> | undefined
+    return Effect.useSpan(name, { ...options, captureStackTrace: false }, (span) => {
+      began = true
+      return Effect.onExit(run(span), (exit) => Effect.sync(() => (ended = exit)))
+    }).pipe(Effect.catchAllCause((cause) => ended ?? (began ? Effect.failCause(cause) : run(undefined))))
+  })
 
 type Kind = "login" | "refresh" | "revoke"
 
@@ -80,28 +60,22 @@ export const exchange = <A>(
 ): Effect.Effect<A> =>
   Effect.clockWith((clock) => {
     const since = clock.unsafeCurrentTimeNanos()
-    const count = (result: A) => {
-      const failure = failureOf(result)
-      const outcome = failure === undefined ? (kind === "revoke" ? "revoked" : "obtained") : outcomeOf(failure)
-      AuthMetrics.exchanges.unsafeUpdate(1, labelled(of, { kind, outcome }))
-      const seconds = Number(clock.unsafeCurrentTimeNanos() - since) / 1e9
-      AuthMetrics.exchangeDuration.unsafeUpdate(seconds, labelled(of, { kind }))
-      return outcome
-    }
     let result: Option.Option<A> = Option.none()
-    return Effect.useSpan(
-      `auth.${kind}`,
-      { root: true, kind: "client", captureStackTrace: false, attributes: attributes(of) },
-      (span) => {
-        if (landing !== undefined) spans.set(landing, [...(spans.get(landing) ?? []), span])
-        return Effect.flatMap(Effect.withParentSpan(run, span), (answer) => {
-          result = Option.some(answer)
-          span.attribute("auth.outcome", count(answer))
-          const failure = failureOf(answer)
-          return failure === undefined ? Effect.succeed(answer) : Effect.fail(failure)
-        })
-      }
-    ).pipe(
+    const options: Tracer.SpanOptions = { root: true, kind: "client", attributes: attributes(of) }
+    return traced(`auth.${kind}`, options, (span) => {
+      if (landing !== undefined && span !== undefined) spans.set(landing, [...(spans.get(landing) ?? []), span])
+      const within = span === undefined ? run : Effect.withParentSpan(run, span)
+      return Effect.flatMap(within, (answer) => {
+        result = Option.some(answer)
+        const failure = failureOf(answer)
+        const outcome = failure === undefined ? (kind === "revoke" ? "revoked" : "obtained") : outcomeOf(failure)
+        const seconds = Number(clock.unsafeCurrentTimeNanos() - since) / 1e9
+        tell(() => AuthMetrics.exchanges.unsafeUpdate(1, labelled(of, { kind, outcome })))
+        tell(() => AuthMetrics.exchangeDuration.unsafeUpdate(seconds, labelled(of, { kind })))
+        tell(() => span?.attribute("auth.outcome", outcome))
+        return failure === undefined ? Effect.succeed(answer) : Effect.fail(failure)
+      })
+    }).pipe(
       Effect.catchAll((failure) => Option.match(result, { onNone: () => Effect.die(failure), onSome: Effect.succeed }))
     )
   })
@@ -113,108 +87,65 @@ export const kindOf = ({ _tag }: Command): Kind | undefined =>
 export const failureOf = (event: Event): AuthError.AuthError | undefined =>
   "failure" in event ? event.failure : undefined
 
-/** A save that met something newer. */
-export const saved = (of: Observed, event: Event): void => {
-  if ((event._tag === "Saved" || event._tag === "Amended") && event.result === "older") {
-    AuthMetrics.storeConflicts.unsafeUpdate(1, labels(of))
+/** What became of a save: a conflict is counted; a store that fails is told of once, and once more when it works again. */
+export const saved = (
+  of: Observed & { complained: boolean },
+  generation: number,
+  result: Either.Either<boolean, AuthError.StoreFailure>
+): Effect.Effect<void> => {
+  const { complained } = of
+  const { name } = of.provider
+  of.complained = Either.isLeft(result)
+  if (Either.isLeft(result)) {
+    const text = `${name}: ${result.left.message}; saving is tried again`
+    return log(of, generation, complained ? Effect.logDebug(text) : Effect.logWarning(text))
   }
+  if (!result.right) tell(() => AuthMetrics.storeConflicts.unsafeUpdate(1, labels(of)))
+  return complained ? log(of, generation, Effect.logInfo(`${name}: the token store saves again`)) : Effect.void
 }
 
-export const staleRead = (of: Observed): void => AuthMetrics.staleReads.unsafeUpdate(1, labels(of))
+export const notRevoked = (of: Observed, failure: AuthError.AuthError): Effect.Effect<void> =>
+  quietly(Effect.logWarning(`${of.provider.name}: tokens were not revoked: ${failure.message}`))
 
-/**
- * Waits for a flight, and is counted while it does. A caller within a span gets one of its own for the wait, linked to the
- * exchanges that it waited for.
- */
+export const staleRead = (of: Observed): void => tell(() => AuthMetrics.staleReads.unsafeUpdate(1, labels(of)))
+
+/** Waits for something, and is counted while it does; `restore` is of a region that nothing else can interrupt. */
+export const counted = <A, E>(
+  of: Observed,
+  wait: Effect.Effect<A, E>,
+  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): Effect.Effect<A, E> => {
+  const own = labels(of)
+  const count = (more: number) => tell(() => AuthMetrics.waiting.unsafeModify(more, own))
+  return Effect.suspend(() => {
+    count(1)
+    return Effect.ensuring(
+      restore(wait),
+      Effect.sync(() => count(-1))
+    )
+  })
+}
+
+/** Waits for a flight. A caller within a span gets one of its own for that, linked to the exchanges that it waited for. */
 export const wait = (
   of: Observed,
   landing: Landing,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 ): Effect.Effect<Option.Option<Token.AccessToken>, AuthError.AuthError> => {
-  const own = labels(of)
-  const leaving = <A, E>(then: Effect.Effect<A, E>) => {
-    AuthMetrics.waiting.unsafeModify(-1, own)
-    return then
-  }
-  const waited = Effect.suspend(() => {
-    AuthMetrics.waiting.unsafeModify(1, own)
-    return Effect.matchCauseEffect(restore(Deferred.await(landing)), {
-      onFailure: (cause) => leaving(Effect.failCause(cause)),
-      onSuccess: (token) => leaving(Effect.succeed(token))
-    })
-  })
+  const waited = counted(of, Deferred.await(landing), restore)
   return Effect.contextWithEffect((context: Context.Context<never>) =>
     Option.isNone(Context.getOption(context, Tracer.ParentSpan))
       ? waited
-      : Effect.useSpan("auth.wait", { captureStackTrace: false, attributes: attributes(of) }, (span) =>
+      : traced("auth.wait", { attributes: attributes(of) }, (span) =>
           Effect.ensuring(
             waited,
-            Effect.sync(() =>
-              span.addLinks((spans.get(landing) ?? []).map((span) => ({ _tag: "SpanLink", span, attributes: {} })))
-            )
+            Effect.sync(() => {
+              const links = (spans.get(landing) ?? []).map(link)
+              if (links.length > 0) tell(() => span?.addLinks(links))
+            })
           )
         )
   )
 }
 
-/** What is worth telling of a change: cool-downs, refusals and recoveries, each once, however many callers it meets. */
-export const changed = (
-  of: Observed & { warned: unknown },
-  before: State,
-  after: State,
-  now: Moment.Moment
-): Effect.Effect<void> => {
-  const { block, held } = after
-  const logs: Array<Effect.Effect<void>> = []
-  const log = (entry: Effect.Effect<void>) => logs.push(annotated(of, after, entry))
-  const name = of.provider.name
-  if (block !== undefined && block !== before.block) {
-    const { failure, failures, until } = block
-    if (until !== undefined) {
-      AuthMetrics.coolDowns.unsafeUpdate(1, labelled(of, { reason: failure._tag }))
-    }
-    const again = until === undefined ? "not tried again" : `tried again in ${seconds(until - now.nanos)}`
-    const text = `${name}: no token was obtained, and this is ${again}: ${failure.message}`
-    // The first failure in a row is news, and so is one that lasts; those between repeat it.
-    log(failures > 1 ? Effect.logDebug(text) : Effect.logWarning(text))
-  }
-  if (after.strikes !== undefined && after.strikes !== before.strikes) {
-    AuthMetrics.coolDowns.unsafeUpdate(1, labelled(of, { reason: "Rejections" }))
-    log(Effect.logWarning(`${name}: a token that was just obtained was rejected by the API as well`))
-  }
-  const refused = held?.refresh._tag === "Dead" ? held.refresh : undefined
-  if (refused !== undefined && before.held?.refresh._tag !== "Dead") {
-    log(Effect.logWarning(`${name}: the refresh token is no good any more: ${refused.failure.message}`))
-  }
-  if (held !== undefined && held.issued !== before.held?.issued) {
-    const last = before.held
-    if (last !== undefined && Number.isFinite(Held.left(last, now))) {
-      AuthMetrics.secondsInReserve.unsafeUpdate(Held.left(last, now) / 1000, labels(of))
-    }
-    const lives = Number.isFinite(Held.left(held, now))
-      ? `, good for ${Duration.format(Duration.millis(Math.round(Held.left(held, now))))}`
-      : ""
-    const recovered = (before.block?.failures ?? 0) > 0
-    log(
-      (recovered ? Effect.logInfo : Effect.logDebug)(
-        `${name}: a token was obtained${recovered ? " at last" : ""}${lives}`
-      )
-    )
-  }
-  if (before.held !== undefined && held === undefined && after.signedOut) log(Effect.logInfo(`${name}: signed out`))
-  if (held !== undefined && after.flight === undefined && Number.isFinite(Held.left(held, now))) {
-    AuthMetrics.secondsToExpiry.unsafeUpdate(Held.left(held, now) / 1000, labels(of))
-  }
-  if (Held.refreshPhase(held, now) === "ends-soon" && of.warned !== held?.refreshArrived) {
-    of.warned = held?.refreshArrived
-    const end = Option.match(Option.flatMap(Option.fromNullable(held), Held.refreshEndsAt), {
-      onNone: () => "soon",
-      onSome: DateTime.formatIso
-    })
-    log(Effect.logWarning(`${name}: the refresh token ends at ${end}; from then on, only a log in helps`))
-  }
-  return logs.length === 0 ? Effect.void : quietly(Effect.all(logs, { discard: true }))
-}
-
-const seconds = (nanos: bigint): string =>
-  Duration.format(Duration.millis(Math.max(0, Math.round(Number(nanos) / 1e6))))
+const link = (span: Tracer.AnySpan): Tracer.SpanLink => ({ _tag: "SpanLink", span, attributes: {} })

@@ -1,0 +1,83 @@
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Option from "effect/Option"
+import * as AuthMetrics from "../AuthMetrics.js"
+import type * as Moment from "../Moment.js"
+import type { State } from "../SessionState.js"
+import * as Held from "./held.js"
+import { labelled, labels, log, type Observed, quietly, tell } from "./observed.js"
+
+/** Whose news these are; `warned` is the refresh token whose end was warned of. */
+type Watched = Observed & { warned: unknown }
+
+/** What is worth telling of a change: cool-downs, refusals and recoveries, each once, however many callers it meets. */
+export const changed = (of: Watched, before: State, after: State, now: Moment.Moment): Effect.Effect<void> =>
+  quietly(
+    Effect.suspend(() => {
+      const logs = news(of, before, after, now)
+      return logs.length === 0
+        ? Effect.void
+        : Effect.forEach(logs, (entry) => log(of, after.generation, entry), { discard: true })
+    })
+  )
+
+const news = (of: Watched, before: State, after: State, now: Moment.Moment): ReadonlyArray<Effect.Effect<void>> => {
+  const { block, held } = after
+  const { name } = of.provider
+  const logs: Array<Effect.Effect<void>> = []
+  const dead = held?.refresh._tag === "Dead" ? held.refresh.failure : undefined
+  if (dead !== undefined && before.held?.refresh._tag !== "Dead") {
+    logs.push(Effect.logWarning(`${name}: the refresh token is no good any more: ${dead.message}`))
+  }
+  const refusedAgain = after.refused !== before.refused
+  if (block !== undefined && block !== before.block) {
+    const { failure, failures, until } = block
+    const cools = until !== undefined && (failures > 0 || refusedAgain)
+    if (cools) tell(() => AuthMetrics.coolDowns.unsafeUpdate(1, labelled(of, { reason: failure._tag })))
+    const again = until === undefined ? "not tried again" : `tried again in ${seconds(until - now.nanos)}`
+    const text = `${name}: no token was obtained, and this is ${again}: ${failure.message}`
+    // The first failure in a row is news, and so is one that lasts; those between repeat it. What the refresh token's
+    // refusal leads to was told with it, and that nobody has signed in yet is no failure.
+    const known = failures === 0 && failure === before.block?.failure && !refusedAgain
+    const isNews = failures < 2 && failure !== dead && failure._tag !== "SignedOut" && !known
+    logs.push(isNews ? Effect.logWarning(text) : Effect.logDebug(text))
+  }
+  if (after.strikes !== undefined && after.strikes !== before.strikes) {
+    tell(() => AuthMetrics.coolDowns.unsafeUpdate(1, labelled(of, { reason: "Rejections" })))
+    const text = `${name}: a token that was just obtained was rejected by the API as well`
+    logs.push(after.strikes.count > 1 ? Effect.logDebug(text) : Effect.logWarning(text))
+  }
+  const left = held === undefined ? Number.POSITIVE_INFINITY : Held.left(held, now)
+  if (held !== undefined && held.issued !== before.held?.issued) {
+    const reserve = before.held === undefined ? Number.POSITIVE_INFINITY : Held.left(before.held, now)
+    if (Number.isFinite(reserve)) {
+      tell(() => AuthMetrics.secondsInReserve.unsafeUpdate(reserve / 1000, labels(of)))
+    }
+    const lives = Number.isFinite(left)
+      ? `, good for ${Duration.format(Duration.seconds(Math.round(left / 1000)))}`
+      : ""
+    // Whatever was warned of is over, and who reads warnings wants to know.
+    const recovered = before.block !== undefined && before.block.failure._tag !== "SignedOut"
+    const text = `${name}: a token was obtained${recovered ? " at last" : ""}${lives}`
+    logs.push(recovered ? Effect.logInfo(text) : Effect.logDebug(text))
+  }
+  if (after.signedOut && !before.signedOut) logs.push(Effect.logInfo(`${name}: signed out`))
+  if (after.flight === undefined && Number.isFinite(left)) {
+    tell(() => AuthMetrics.secondsToExpiry.unsafeUpdate(left / 1000, labels(of)))
+  }
+  if (held !== undefined && Held.refreshPhase(held, now) === "ends-soon") {
+    const { refreshToken } = held.tokens
+    // The same token arrives anew when another process has renewed with it.
+    if (!Equal.equals(of.warned, refreshToken)) {
+      of.warned = refreshToken
+      const end = Option.match(Held.refreshEndsAt(held), { onNone: () => "soon", onSome: DateTime.formatIso })
+      logs.push(Effect.logWarning(`${name}: the refresh token ends at ${end}; from then on, only a log in helps`))
+    }
+  }
+  return logs
+}
+
+const seconds = (nanos: bigint): string =>
+  Duration.format(Duration.millis(Math.max(0, Math.round(Number(nanos) / 1e6))))
