@@ -95,11 +95,15 @@ export interface Service<in out K, out E = never> {
   readonly accessToken: (key: K) => Effect.Effect<Token.AccessToken, AuthError | E>
   /** A handle of a key's session. It holds nothing, and stays good when the session goes and comes again. */
   readonly session: (key: K) => Session.Service<AuthError | E>
-  /** The authorized client of a key. It holds nothing either. */
+  /**
+   * The authorized client of a key. It holds nothing either. A request goes to the API that the key stood for when it was
+   * made out, with a token of that API; if the key has moved to another before anything was sent, it is made out anew.
+   */
   readonly client: (key: K) => AuthHttpClient.Service<E>
   /**
    * Closes the session of a key, when its tenant is gone or changed: what is under way is waited for, what is not saved is
-   * saved. Its callers, and the next use, look the key up anew.
+   * saved. Its callers, and the next use, look the key up anew. Goes on when it is interrupted; does nothing for a key
+   * that has no session.
    */
   readonly invalidate: (key: K) => Effect.Effect<void>
   /** The keys of the sessions that are open, and how those are. Counts as no use. */
@@ -134,27 +138,52 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
     const lookup = (key: K) =>
       Effect.mapInputContext(Effect.flatMap(options.lookup(key), ingredients), (_: Context.Context<never>) => context)
     const tenants = yield* Tenants.make<K, E>({ setting, lookup, idleTimeToLive, background, renewal })
-    const { accessToken, find, invalidate, open, using } = tenants
+    const { accessToken, find, invalidate, logout, open, using } = tenants
+
+    // One that was loaded since the token was read cannot say yet whether it is the current one (law 10).
+    const reject = (
+      engine: Engine.Engine,
+      token: Token.AccessToken,
+      options?: { readonly retried?: boolean | undefined }
+    ) => {
+      const { held, loaded } = engine.snapshot.state
+      const known = Effect.suspend(() => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true)))
+      return held !== undefined || loaded
+        ? known
+        : Effect.zipRight(Effect.ignore(Calls.obtain(engine, Calls.any)), known)
+    }
 
     const session = (key: K): Session.Service<AuthError | E> => ({
       accessToken: accessToken(key),
       refresh: using(key, (engine) => Calls.obtain(engine, Question.newer)),
-      reject: (token, options) =>
-        using(key, (engine) => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true))),
+      reject: (token, options) => using(key, (engine) => reject(engine, token, options)),
       login: using(key, Calls.login),
       adopt: (tokens) => using(key, (engine) => Calls.adopt(engine, tokens)),
-      logout: using(key, Calls.logout),
+      logout: logout(key),
       status: using(key, Engine.status),
       changes: Stream.unwrap(Effect.map(find(key), Engine.changes))
     })
 
     return {
-      accessToken,
+      // Not the function itself, which `Effect.forEach(keys, …)` would hand an index as well.
+      accessToken: (key) => accessToken(key),
       session,
       client: (key) => {
         const handle = session(key)
-        const account = Effect.map(find(key), ({ provider }) => ({ provider, session: handle }))
-        return AuthHttpClient.over<AuthError | E>(account, bare)
+        // Law 23: a request that was made out for one API carries its tokens and no others, whoever the key is by now.
+        const account = Effect.map(find(key), (of) => ({
+          provider: of.provider,
+          session: {
+            ...handle,
+            accessToken: accessToken(key, of),
+            reject: ((token, options) =>
+              using(key, (engine) =>
+                Tenants.isOf(engine, of) ? reject(engine, token, options) : Effect.succeed(token)
+              )) satisfies typeof handle.reject
+          }
+        }))
+        const client = AuthHttpClient.over<AuthError | E>(account, bare)
+        return HttpClient.retry(client, { while: (error) => error === Tenants.moved })
       },
       invalidate,
       statuses: Effect.flatMap(open, (all) =>

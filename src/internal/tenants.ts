@@ -41,7 +41,7 @@ export interface Options<K, E> {
 
 /** What tenants of one map have in common: how they live, and how they leave it. */
 interface House<K> extends Pick<Options<K, unknown>, "idleTimeToLive" | "background"> {
-  readonly leave: (key: K) => void
+  readonly leave: (tenant: Tenant<K>) => void
 }
 
 /** An open session. The renewal fiber renews it, and lets it go when nobody has used it for long enough. */
@@ -60,6 +60,8 @@ class Tenant<K> extends Engine.Engine implements Renewable {
 
   /** In how many milliseconds it may be let go: it stays while it knows something that would be lost with it. */
   idleDelay(now: Moment.Moment): number {
+    // A wall clock that was set back keeps nobody for longer.
+    this.usedAt = Math.min(this.usedAt, now.millis)
     const idle = this.usedAt + this.house.idleTimeToLive - now.millis
     return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Pilot.holdsOn(this, now))
   }
@@ -74,7 +76,7 @@ class Tenant<K> extends Engine.Engine implements Renewable {
   get renew(): Effect.Effect<void> {
     return Effect.flatMap(Moment.now, (now) => {
       if (this.idleDelay(now) > 0) return this.house.background ? Pilot.renew(this) : Effect.void
-      this.house.leave(this.of)
+      this.house.leave(this)
       return Pilot.close(this)
     })
   }
@@ -88,7 +90,9 @@ export const watchedBy =
 
 /** Sessions by key, which come when they are used and go when they are not. */
 export interface Tenants<K, E> {
-  readonly accessToken: (key: K) => Effect.Effect<Token.AccessToken, AuthError | E>
+  /** With `of`, the token of what that session is of, wherever it went meanwhile; fails with `moved` if that is gone. */
+  readonly accessToken: (key: K, of?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
+  readonly logout: (key: K) => Effect.Effect<void, AuthError | E>
   readonly find: (key: K) => Effect.Effect<Engine.Engine, AuthError | E>
   /** Uses the session of a key; if it is closed meanwhile, the next one. */
   readonly using: <A, E1>(
@@ -104,20 +108,37 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
   Effect.gen(function* () {
     const { lookup, renewal, setting } = options
     const tenants = new Keyed<K, Tenant<K>>()
-    const house: House<K> = { ...options, leave: (key) => tenants.delete(key) }
+    const house: House<K> = {
+      ...options,
+      // From here on nobody begins anything in it: who has it in hand turns to the one that comes after it.
+      leave: (tenant) => {
+        tenant.closed = true
+        tenants.delete(tenant.of)
+      }
+    }
     const opening = yield* FiberMap.make<K, Either.Either<Tenant<K>, AuthError | E>>()
-    const closing = yield* FiberMap.make<K, void>()
+    const closing = yield* FiberMap.make<K, void, never>()
     let closed = false
+
+    /** Waits for the session of a key that is closing. */
+    const hasLeft = (key: K): Effect.Effect<void> =>
+      Effect.suspend(() =>
+        Option.match(FiberMap.unsafeGet(closing, key), {
+          onNone: () => Effect.void,
+          onSome: (fiber) => Effect.asVoid(Fiber.await(fiber))
+        })
+      )
 
     /** Looks a key up and enters its session, once the one before it has closed. */
     const enter = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
       Effect.gen(function* () {
-        const before = FiberMap.unsafeGet(closing, key)
-        if (Option.isSome(before)) yield* Fiber.await(before.value)
+        yield* hasLeft(key)
         const found = yield* settle<Found, AuthError | E>("lookup", () => lookup(key), setting.timeout, otherwise)
         if (Either.isLeft(found)) return Either.left(found.left)
+        const now = yield* Engine.reading
+        // Nothing comes between this look and the entry: whoever closes the map closes all that are in it.
         if (closed) return Either.left(hasClosed)
-        const tenant = new Tenant(house, key, setting, found.right, yield* Engine.reading)
+        const tenant = new Tenant(house, key, setting, found.right, now)
         tenants.set(key, tenant)
         yield* renewal.watch(tenant)
         return Either.right(tenant)
@@ -132,14 +153,17 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         }
         if (closed) return hasClosed
         const under = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
-        const lookup = under === undefined ? FiberMap.run(opening, key, enter(key)) : Effect.succeed(under)
+        const lookup = under === undefined ? FiberMap.run(opening, key, enter(key), once) : Effect.succeed(under)
         return lookup.pipe(
           Effect.flatMap(Fiber.await),
-          // Nothing but an invalidation, or the closing map, interrupts a lookup.
+          // Nothing but an invalidation, the closing map, or another caller who was first, interrupts a lookup.
           Effect.flatMap(
             Exit.match({
               onFailure: () => find(key),
-              onSuccess: Either.match({ onLeft: Effect.fail, onRight: Effect.succeed })
+              onSuccess: Either.match({
+                onLeft: Effect.fail,
+                onRight: (tenant) => (tenant.closed ? find(key) : Effect.succeed(tenant))
+              })
             })
           )
         )
@@ -154,39 +178,66 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         )
       )
 
-    const obtain = (key: K) => using(key, (engine) => Calls.obtain(engine, Calls.any))
+    const obtain = (key: K, of: Engine.Engine | undefined) =>
+      using(key, (engine) => (isOf(engine, of) ? Calls.obtain(engine, Calls.any) : moved))
+
+    const logout = (key: K): Effect.Effect<void, AuthError | E> =>
+      using(key, (engine) =>
+        Effect.zipRight(
+          Calls.logout(engine),
+          // One that came in its place meanwhile may have been loaded before that was written down.
+          Effect.suspend(() => (engine.closed && tenants.get(key) !== undefined ? logout(key) : Effect.void))
+        )
+      )
 
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
         const all = tenants.entries()
         tenants.clear()
-        return Effect.forEach(all, ([, tenant]) => Pilot.close(tenant), { concurrency: "unbounded", discard: true })
+        return Effect.zipRight(
+          Effect.forEach(all, ([, tenant]) => Pilot.close(tenant), { concurrency: "unbounded", discard: true }),
+          // Those that were invalidated just before are no less in the middle of something.
+          FiberMap.awaitEmpty(closing)
+        )
       })
     )
 
     return {
       // Law 1, by key: one look into a map, and one at the clocks.
-      accessToken: (key) =>
+      accessToken: (key, of) =>
         Effect.clockWith((clock) => {
           const tenant = tenants.get(key)
-          if (tenant === undefined) return obtain(key)
+          if (tenant === undefined || !isOf(tenant, of)) return obtain(key, of)
           const { exit, freshMillis, freshNanos } = tenant.snapshot
           tenant.usedAt = clock.unsafeCurrentTimeMillis()
-          return tenant.usedAt < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos ? exit : obtain(key)
+          return tenant.usedAt < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos ? exit : obtain(key, of)
         }),
+      logout,
       find,
       using,
+      // What has left closes, also when whoever wanted that is interrupted.
       invalidate: (key) =>
-        Effect.suspend(() => {
-          const found = tenants.get(key)
-          if (found === undefined) return FiberMap.remove(opening, key)
-          tenants.delete(key)
-          return Effect.flatMap(FiberMap.run(closing, key, Pilot.close(found)), Fiber.await)
-        }),
+        Effect.uninterruptibleMask((restore) =>
+          Effect.suspend(() => {
+            const found = tenants.get(key)
+            if (found === undefined) return restore(Effect.zipRight(FiberMap.remove(opening, key), hasLeft(key)))
+            house.leave(found)
+            return Effect.zipRight(FiberMap.run(closing, key, Pilot.close(found)), restore(hasLeft(key)))
+          })
+        ),
       open: Effect.sync(() => tenants.entries())
     }
   })
+
+const once = { onlyIfMissing: true }
+
+/** Whether two sessions are of the same account at the same API. */
+export const isOf = (engine: Engine.Engine, of: Engine.Engine | undefined): boolean =>
+  of === undefined || engine === of || engine.key === of.key
+
+/** Another account, or another API, has come in the place of a session. Never seen outside of the map. */
+export const moved = new Misconfigured({ field: "session map", problem: "the tenant of this key has changed" })
 
 const otherwise = {
   late: () => new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" }),
