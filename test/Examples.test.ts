@@ -14,6 +14,7 @@ import { serve } from "./testing/serve.js"
 
 const examples = [
   "freddy",
+  "many-tenants",
   "oauth2",
   "observability",
   "promises",
@@ -80,6 +81,25 @@ it.scopedLive("the example of two accounts keeps them apart", () =>
     const wrong = { ...Object.fromEntries(both), OUTLET_VIOLET_PASSWORD: "test-wrong" }
     assert.match(yield* run("two-apis", wrong), /^shop 200\n(?!.*outlet)/s)
   })
+)
+
+it.scopedLive("the example of many tenants serves each merchant with its own session, which outlives the process", () =>
+  Effect.gen(function* () {
+    const { env, sandbox } = yield* served
+    const account = { username: env.VIOLET_USERNAME, password: env.VIOLET_PASSWORD }
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* fs.makeTempDirectoryScoped()
+    const lines = run("many-tenants", {
+      ...env,
+      EFFECT_AUTH_DIRECTORY: join(folder, "tokens"),
+      MERCHANTS: JSON.stringify({ acme: account, globex: account })
+    }).pipe(Effect.map((output) => output.trim().split("\n").sort()))
+    const all = ["acme 200", "acme 200", "globex 200", "initech is not known here"]
+    assert.deepStrictEqual(yield* lines, all)
+    assert.strictEqual((yield* sandbox.report).logins, 2)
+    assert.deepStrictEqual(yield* lines, all)
+    assert.strictEqual((yield* sandbox.report).logins, 2)
+  }).pipe(Effect.provide(NodeContext.layer))
 )
 
 it.scopedLive("the example of a refresh token signs in without a password", () =>
