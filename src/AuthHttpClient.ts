@@ -156,35 +156,35 @@ const isRepeatable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
 /**
  * Turns the authorized client into a plain `HttpClient`, for code that knows no `AuthError`.
  *
- * An `AuthError` becomes a `RequestError` about the caller's request, with the `AuthError` as its `cause`. Its reason is
- * `"Transport"` where waiting can help (`AuthError.isTransient`), so that `HttpClient.retryTransient` tries again, and
- * `"Encode"` where it cannot.
+ * An `AuthError`, or what the `lookup` of a `SessionMap` failed with, becomes a `RequestError` about the caller's request,
+ * with that as its `cause`. Its reason is `"Transport"` where waiting can help (`AuthError.isTransient`), so that
+ * `HttpClient.retryTransient` tries again, and `"Encode"` where it cannot.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const toHttpClient = (client: Service): HttpClient.HttpClient =>
+export const toHttpClient = <E = never>(client: Service<E>): HttpClient.HttpClient =>
   HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
     Effect.flatMap((request) =>
-      Effect.mapError(client.execute(request), (error) => (isAuthError(error) ? unauthorized(error, request) : error))
+      Effect.mapError(client.execute(request), (error) =>
+        isHttpClientError(error) ? error : unauthorized(error, request)
+      )
     ),
     Effect.succeed
   )
+
+const isHttpClientError = (error: unknown): error is HttpClientError.HttpClientError =>
+  HttpClientError.isHttpClientError(error)
 
 /**
  * A request that could not be authorized. Whatever may pass is worth another try, not `NetworkFailure` alone: a session
  * cools down by itself, so that a caller who tries again and again costs no exchange more (law 9).
  */
-const unauthorized = (cause: AuthError, request: HttpClientRequest.HttpClientRequest) => {
-  const [reason, advice] = isTransient(cause)
-    ? (["Transport", "; try again later"] as const)
-    : (["Encode", ""] as const)
-  return new HttpClientError.RequestError({
-    request,
-    reason,
-    cause,
-    description: `no token: ${cause.message}${advice}`
-  })
+const unauthorized = (cause: unknown, request: HttpClientRequest.HttpClientRequest) => {
+  const [reason, advice] =
+    isAuthError(cause) && isTransient(cause) ? (["Transport", "; try again later"] as const) : (["Encode", ""] as const)
+  const problem = isAuthError(cause) ? cause.message : "the account was not found; see the cause"
+  return new HttpClientError.RequestError({ request, reason, cause, description: `no token: ${problem}${advice}` })
 }
 
 /**

@@ -1,6 +1,8 @@
 /**
  * What sessions count and measure. Each metric is labelled with the `provider`, and with the `session` where the
- * application gave it a label; those two and the words below are all the labels there are, so their number is bounded.
+ * application gave it a label; those two and the words below are all the labels there are, so their number is bounded. Only
+ * the labelled series are fed: read one by `Metric.tagged(AuthMetrics.staleReads, "provider", "violet")`, or all by
+ * `Metric.snapshot`.
  * What a caller's fiber is tagged with is not among them: an exchange is for everybody who waits.
  *
  * @since 0.1.0

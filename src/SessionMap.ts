@@ -45,7 +45,10 @@ export interface Tenant {
    * its scopes it says where they rest in the store; two keys that agree in all of these share their tokens.
    */
   readonly account: string
-  /** Names the tenant in metrics, spans and logs, as `label` of `Auth.layer` does. Default: no name. */
+  /**
+   * Names the tenant in metrics, spans and logs. Each value adds metrics that stay as long as the process, so leave it out
+   * for thousands. Default: no name.
+   */
   readonly label?: string | undefined
   /** Read anew at each log in. Default: nothing to log in with. */
   readonly credentials?: Effect.Effect<Credentials.UserPassword, AuthError> | undefined
@@ -63,7 +66,8 @@ export interface Options<in K, out E = never, out R = never, out E2 = never, out
   extends Omit<Session.Options, "key" | "label" | "onChange" | "seed"> {
   /**
    * Finds out who stands behind a key. It runs once when a session is opened, however many callers wait, for as long as
-   * `timeout` at most. Its failure reaches those callers, and is not remembered.
+   * `timeout` at most. Its failure reaches those callers, and is not remembered; a defect is a `Misconfigured` of the field
+   * `lookup`, and too long a time a `NetworkFailure` of the provider `lookup`.
    */
   readonly lookup: (key: K) => Effect.Effect<Tenant, E, R>
   /**
@@ -78,14 +82,17 @@ export interface Options<in K, out E = never, out R = never, out E2 = never, out
    */
   readonly renewal?: "background" | "on-use" | undefined
   /**
-   * Where the token sets rest: `TokenStore.TokenStore`, say, which is the store of the context. Default: in memory, where
+   * Where the token sets rest: `TokenStore.TokenStore`, say, which is the store of the context (not `TokenStore.at`: the
+   * places in it are named by the tenants). Default: in memory, where
    * what rests stays as long as the map, also while its session is not open.
    */
   readonly store?: Effect.Effect<TokenStore.Service, E2, R2> | undefined
 }
 
 /**
- * Sessions by key. What is asked of a key that has no session yet opens one, and may fail as `lookup` does.
+ * Sessions by key. Whatever is asked of a key that has no session yet, its `status` too, opens one, and may fail as
+ * `lookup` does. Keys are compared as Effect compares values: text, numbers and `Data` by what they are, plain objects by
+ * identity.
  *
  * @since 0.1.0
  * @category models

@@ -16,6 +16,7 @@ import {
   TestClock
 } from "effect"
 import type * as AuthError from "../src/AuthError.js"
+import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"
@@ -208,6 +209,15 @@ describe("many tenants", () => {
       const late = yield* Fiber.join(hanging)
       assert.strictEqual(late._tag === "NetworkFailure" && late.reason, "timeout")
       assert.deepStrictEqual(yield* open(map), ["fine"])
+    })
+  )
+
+  it.scoped("a plain HttpClient of a key tells what its lookup failed with as the cause", () =>
+    Effect.gen(function* () {
+      const { map } = yield* tenants({ before: (key) => (key === "unknown" ? new Unknown({ key }) : Effect.void) })
+      const error = yield* Effect.flip(AuthHttpClient.toHttpClient(map.client("unknown")).get("x"))
+      assert.deepInclude(error, { _tag: "RequestError", reason: "Encode", cause: new Unknown({ key: "unknown" }) })
+      assert.strictEqual((yield* AuthHttpClient.toHttpClient(map.client("a")).get("x")).status, 200)
     })
   )
 

@@ -5,7 +5,7 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthMetrics from "../AuthMetrics.js"
 import type * as Moment from "../Moment.js"
-import type { State } from "../SessionState.js"
+import type { Block, State } from "../SessionState.js"
 import * as Held from "./held.js"
 import { labelled, labels, log, type Observed, quietly, tell } from "./observed.js"
 
@@ -36,8 +36,7 @@ const news = (of: Watched, before: State, after: State, now: Moment.Moment): Rea
     const { failure, failures, until } = block
     const cools = until !== undefined && (failures > 0 || refusedAgain)
     if (cools) tell(() => AuthMetrics.coolDowns.unsafeUpdate(1, labelled(of, { reason: failure._tag })))
-    const again = until === undefined ? "not tried again" : `tried again in ${seconds(until - now.nanos)}`
-    const text = `${name}: no token was obtained, and this is ${again}: ${failure.message}`
+    const text = `${name}: no token was obtained${again(after, block, now)}: ${failure.message}`
     // The first failure in a row is news, and so is one that lasts; those between repeat it. What the refresh token's
     // refusal leads to was told with it, and that nobody has signed in yet is no failure.
     const known = failures === 0 && failure === before.block?.failure && !refusedAgain
@@ -77,6 +76,15 @@ const news = (of: Watched, before: State, after: State, now: Moment.Moment): Rea
     }
   }
   return logs
+}
+
+/** What comes of a failure by itself. Refused credentials are read again every second, and sent again much later (law 16). */
+const again = ({ refused }: State, { failure, until }: Block, now: Moment.Moment): string => {
+  if (until === undefined) return ", and this is not tried again"
+  if (failure._tag !== "InvalidCredentials") return `, and this is tried again in ${seconds(until - now.nanos)}`
+  return refused === undefined
+    ? ""
+    : `, and what was refused is not sent again for ${seconds(refused.until - now.nanos)}`
 }
 
 const seconds = (nanos: bigint): string =>
