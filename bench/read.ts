@@ -1,0 +1,143 @@
+import { HttpClient } from "@effect/platform"
+import { Effect } from "effect"
+import * as Session from "#auth/Session"
+import * as SessionMap from "#auth/SessionMap"
+import * as limits from "./limits.js"
+import { times as loop } from "./loop.js"
+import { measure } from "./measure.js"
+import * as ours from "./ours.js"
+import * as Peers from "./peers/all.js"
+import { count, type Extent, type Part, span, times } from "./Row.js"
+import { figure, ratios } from "./statistics.js"
+
+const tenants = Array.from({ length: 10_000 }, (_, n) => `tenant-${n}`)
+
+/** Reading a fresh token: what every request pays. */
+export const read = ({ short }: Extent): Promise<Part> =>
+  Effect.gen(function* () {
+    const operations = short ? 100 : 10_000
+    const session = yield* ours.session(ours.empty)
+    const map = yield* Effect.provideService(
+      SessionMap.make({
+        renewal: "on-use",
+        idleTimeToLive: Infinity,
+        lookup: (account: string) =>
+          Effect.map(ours.provider(ours.empty), (provider) => ({
+            account,
+            provider,
+            seed: ours.seed(account, "fresh")
+          }))
+      }),
+      HttpClient.HttpClient,
+      ours.empty
+    )
+    yield* session.accessToken
+    yield* Effect.forEach(tenants, map.accessToken, { discard: true })
+    count("open sessions", (yield* map.statuses).length, tenants.length)
+    const plain = new Map(tenants.map((tenant) => [tenant, limits.readBoth]))
+    const one = tenants[5000] ?? ""
+
+    const run = <E>(read: (n: number) => Effect.Effect<unknown, E>) => {
+      const program = loop(operations, read)
+      return () => Effect.runPromise(program)
+    }
+    const throughTag = Effect.flatMap(Session.Session, ({ accessToken }) => accessToken)
+    const limitThroughTag = Effect.flatMap(limits.Read, ({ read }) => read)
+    const traced = loop(operations, () => session.accessToken)
+    const figures = yield* Effect.promise(() =>
+      measure(
+        {
+          limit: run(() => limits.read),
+          both: run(() => limits.readBoth),
+          session: run(() => session.accessToken),
+          limitThroughTag: () =>
+            Effect.runPromise(
+              Effect.provideService(
+                loop(operations, () => limitThroughTag),
+                limits.Read,
+                { read: limits.read }
+              )
+            ),
+          throughTag: () =>
+            Effect.runPromise(
+              Effect.provideService(
+                loop(operations, () => throughTag),
+                Session.Session,
+                session
+              )
+            ),
+          map: run((n) => map.accessToken(tenants[n] ?? "")),
+          mapOne: run(() => map.accessToken(one)),
+          plainMap: run((n) => plain.get(tenants[n] ?? "") ?? Effect.never),
+          inSpan: () => Effect.runPromise(Effect.withSpan(traced, "reading")),
+          untraced: () => Effect.runPromise(Effect.withTracerEnabled(traced, false))
+        },
+        { operations, rounds: short ? 1 : 25, time: short ? 0 : 25 }
+      )
+    )
+    const peers = yield* Effect.promise(() => Peers.reading(short))
+    const against = (name: keyof typeof figures, limit: keyof typeof figures) =>
+      figure(ratios(figures[name], figures[limit]))
+    const line = (name: keyof typeof figures, limit: keyof typeof figures) => ({
+      figure: span(figure(figures[name]).median),
+      ratio: times(against(name, limit))
+    })
+    return {
+      rows: [
+        {
+          work: "read a fresh token, in a running fiber",
+          limit: `one look at a clock, ${span(figure(figures.limit).median)}`,
+          ...line("session", "limit"),
+          budget: "≤ 1.3 ×",
+          met: against("session", "limit").median <= 1.3
+        },
+        {
+          work: "the same through the service tag",
+          limit: `the same behind a tag, ${span(figure(figures.limitThroughTag).median)}`,
+          ...line("throughTag", "limitThroughTag"),
+          budget: "≤ 1.3 ×",
+          met: against("throughTag", "limitThroughTag").median <= 1.3
+        },
+        {
+          work: "read through `SessionMap`, each of 10,000 tenants in turn",
+          limit: `the read of one session, ${span(figure(figures.session).median)}`,
+          ...line("map", "session"),
+          budget: "≤ 1.5 ×",
+          met: against("map", "session").median <= 1.5
+        },
+        {
+          work: "read with a span around it",
+          limit: "the same with the tracer off",
+          ...line("inSpan", "untraced"),
+          budget: "the same instructions",
+          met: against("inSpan", "untraced").low <= 1.05
+        }
+      ],
+      asides: [
+        {
+          title: "Reading a fresh token",
+          head: ["contender", "CPU time", "× our read"],
+          lines: [
+            ["this library", span(figure(figures.session).median), "1"],
+            ["limit: one clock", span(figure(figures.limit).median), times(against("limit", "session"))],
+            ["limit: both clocks", span(figure(figures.both).median), times(against("both", "session"))],
+            [
+              "`SessionMap`, one tenant of 10,000 again and again",
+              span(figure(figures.mapOne).median),
+              times(against("mapOne", "session"))
+            ],
+            [
+              "a `Map` of 10,000, each in turn",
+              span(figure(figures.plainMap).median),
+              times(against("plainMap", "session"))
+            ],
+            ...Object.entries(peers).map(([name, values]) => [
+              name,
+              span(figure(values).median),
+              times(figure(ratios(values, figures.session)))
+            ])
+          ]
+        }
+      ]
+    }
+  }).pipe(Effect.scoped, Effect.runPromise)
