@@ -4,7 +4,6 @@ import { measure } from "./measure.js"
 import * as ours from "./ours.js"
 import { count, type Extent, type Part, type Row, span, times } from "./Row.js"
 import * as Server from "./Server.js"
-import { figure, ratios } from "./statistics.js"
 
 /** Lets all fibers that were forked so far come to where they wait. */
 const settle = Effect.yieldNow()
@@ -72,11 +71,11 @@ export const herds = ({ short }: Extent): Promise<Part> =>
     )
     const alone = found[0]
     const rows = found.slice(1).map(({ figures, size }): Row => {
-      const ratio = figure(ratios(figures.session, figures.limit))
+      const ratio = figures.ratio("session", "limit")
       return {
         work: `${size.toLocaleString("en")} callers at expiry`,
-        limit: `as many fibers at one \`Deferred\`, and the bare exchange, ${span(figure(figures.limit).median)} each`,
-        figure: `1 exchange; ${span(figure(figures.session).median)} each`,
+        limit: `as many fibers at one \`Deferred\`, and the bare exchange, ${span(figures.cost("limit").median)} each`,
+        figure: `1 exchange; ${span(figures.cost("session").median)} each`,
         ratio: times(ratio),
         budget: "1 exchange; ≤ 1.15 ×",
         met: ratio.median <= 1.15
@@ -92,8 +91,8 @@ export const herds = ({ short }: Extent): Promise<Part> =>
                 title: "One caller at expiry: what a herd pays once",
                 head: ["contender", "CPU time"],
                 lines: [
-                  ["the bare exchange, awaited by a fiber", span(figure(alone.figures.limit).median)],
-                  ["the session's flight", span(figure(alone.figures.session).median)]
+                  ["the bare exchange, awaited by a fiber", span(alone.figures.cost("limit").median)],
+                  ["the session's flight", span(alone.figures.cost("session").median)]
                 ]
               }
             ],
@@ -105,7 +104,7 @@ export const herds = ({ short }: Extent): Promise<Part> =>
           y: "µs",
           series: (["session", "limit"] as const).map((name) => ({
             name: name === "session" ? "this library" : "limit: one Deferred",
-            points: found.map(({ figures, size }) => [size, figure(figures[name]).median / 1e3] as const)
+            points: found.map(({ figures, size }) => [size, figures.cost(name).median / 1e3] as const)
           }))
         }
       ]

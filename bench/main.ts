@@ -11,9 +11,10 @@ import { parseArgs } from "node:util"
 import { herds } from "./herd.js"
 import type { Extent, Part } from "./Row.js"
 import { read } from "./read.js"
+import { request } from "./request.js"
 import { sessions } from "./sessions.js"
 
-const parts: Readonly<Record<string, (extent: Extent) => Promise<Part>>> = { read, herd: herds, sessions }
+const parts: Readonly<Record<string, (extent: Extent) => Promise<Part>>> = { read, herd: herds, request, sessions }
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -1,4 +1,4 @@
-import { Headers, HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
+import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Clock, type Duration, Effect, Layer, Option, Redacted } from "effect"
 import * as AuthProvider from "#auth/AuthProvider"
 import * as Credentials from "#auth/Credentials"
@@ -6,7 +6,7 @@ import * as OAuth2 from "#auth/providers/OAuth2"
 import * as Session from "#auth/Session"
 import * as Token from "#auth/Token"
 import * as TokenStore from "#auth/TokenStore"
-import type { Answered, Server } from "./Server.js"
+import type { Answered, Sent, Server } from "./Server.js"
 
 /** Where the stub's API is. */
 export const origin = "https://api.test"
@@ -14,17 +14,18 @@ export const origin = "https://api.test"
 const text = (request: HttpClientRequest.HttpClientRequest): string =>
   request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
 
-/** A client over a server without a network, which answers after `delay`. */
+/** A client over a transport that is no network. */
+export const over = (send: (sent: Sent) => Effect.Effect<Answered>): HttpClient.HttpClient =>
+  HttpClient.make((request, url) =>
+    Effect.map(
+      send({ url: url.href, authorization: request.headers.authorization, body: text(request) }),
+      ({ body, status }) => HttpClientResponse.fromWeb(request, new Response(body, { status }))
+    )
+  )
+
+/** A client over a server, whose token endpoint answers after `delay`. */
 export const client = (server: Server, delay: Effect.Effect<void> = Effect.void): HttpClient.HttpClient =>
-  HttpClient.make((request, url) => {
-    const isToken = url.pathname === "/token"
-    const answer = (): Answered =>
-      isToken ? server.token(text(request)) : server.api(Headers.unsafeFromRecord(request.headers).authorization)
-    return Effect.map(isToken ? delay : Effect.void, () => {
-      const { body, status } = answer()
-      return HttpClientResponse.fromWeb(request, new Response(body, { status }))
-    })
-  })
+  over((sent) => Effect.map(sent.url.endsWith("/token") ? delay : Effect.void, () => server.handle(sent)))
 
 /** A client that answers each request with the same empty answer: as little as a transport can do. */
 export const empty: HttpClient.HttpClient = (() => {
@@ -45,8 +46,8 @@ export const options = {
   tokenEndpoint: `${origin}/token`
 } as const
 
-export const provider = (bare: HttpClient.HttpClient) =>
-  Effect.provideService(OAuth2.make(options), HttpClient.HttpClient, bare)
+export const provider = (bare: HttpClient.HttpClient, baseUrl: string = origin) =>
+  Effect.provideService(OAuth2.make({ ...options, baseUrl }), HttpClient.HttpClient, bare)
 
 /** A session by itself: no renewal, a store in memory. */
 export const session = (bare: HttpClient.HttpClient, lifetime: "fresh" | "spent" = "fresh") =>
