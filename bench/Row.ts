@@ -42,6 +42,8 @@ export interface Part {
 /** How much a part is to do: all of it, or just so much that it shows that it works, without looking at a clock. */
 export interface Extent {
   readonly short: boolean
+  /** Whether to open a million sessions as well, which takes minutes and gigabytes. */
+  readonly million: boolean
 }
 
 const digits = (n: number) => (Math.abs(n) >= 100 ? n.toFixed(0) : Math.abs(n) >= 10 ? n.toFixed(1) : n.toFixed(2))

@@ -65,9 +65,12 @@ const ofSize = (callers: number, rounds: number) =>
 
 export const herds = ({ short }: Extent): Promise<Part> =>
   Effect.gen(function* () {
-    const sizes = short ? [1, 10, 1000] : [1, 10, 1000, 10_000, 100_000]
+    const sizes = short ? [1, 10, 1000] : [1, 10, 100, 1000, 10_000, 100_000]
     const found = yield* Effect.forEach(sizes, (size) =>
-      Effect.map(ofSize(size, short ? 1 : size === 100_000 ? 7 : 15), (figures) => ({ size, figures }))
+      Effect.map(ofSize(size, short ? 1 : size < 10_000 ? 25 : size < 100_000 ? 11 : 5), (figures) => ({
+        size,
+        figures
+      }))
     )
     const alone = found[0]
     const rows = found.slice(1).map(({ figures, size }): Row => {

@@ -84,8 +84,8 @@ export const contenders: Readonly<Record<string, (sessions: number, idle: number
 const budget = 2500
 
 /** Sessions that nobody uses just now: what they weigh, what it takes to make them, and what they do meanwhile. */
-export const sessions = async ({ short }: Extent): Promise<Part> => {
-  const sizes = short ? [100, 1000] : [1000, 10_000, 100_000, 1_000_000]
+export const sessions = async ({ million, short }: Extent): Promise<Part> => {
+  const sizes = short ? [100, 1000] : [100, 1000, 10_000, 100_000, ...(million ? [1_000_000] : [])]
   const idle = short ? 0 : 10
   const cost = (name: string, size: number) => child.run<Cost>("sessions", [name, String(size), String(idle)])
   const sleeping: Array<number> = []
@@ -98,18 +98,20 @@ export const sessions = async ({ short }: Extent): Promise<Part> => {
     found.push({ size, ours: one, plain })
   }
   const quiet = Math.max(...sleeping, 0)
-  const noise = `${Math.min(...sleeping, Infinity).toFixed(0)} to ${quiet.toFixed(0)} ms`
+  const noise = short
+    ? "not looked at"
+    : `of a process that sleeps ${Math.min(...sleeping).toFixed(0)} to ${quiet.toFixed(0)} ms`
   const rows = found.map(
     ({ ours, plain, size }): Row => ({
       work: `an idle session with background renewal, of ${size.toLocaleString("en")}`,
       limit: `a plain object in a \`Map\`, ${bytes(plain.heap)}`,
-      figure: `${bytes(ours.heap)}; made in ${span(ours.creation)}; idle CPU ${ours.idle.toFixed(0)} ms a minute, of a process that sleeps ${noise}`,
+      figure: `${bytes(ours.heap)}; made in ${span(ours.creation)}; idle CPU ${ours.idle.toFixed(0)} ms a minute, ${noise}`,
       ratio: `${(ours.heap / plain.heap).toFixed(1)} ×`,
-      budget: size > 100_000 ? "reported" : "≤ 2.5 kB; idle CPU of a process that sleeps",
-      met: size > 100_000 ? undefined : ours.heap <= budget && ours.idle <= quiet * 1.5 + 30
+      budget: size < 1000 || size > 100_000 ? "reported" : "≤ 2.5 kB; idle CPU of a process that sleeps",
+      met: size < 1000 || size > 100_000 ? undefined : ours.heap <= budget && ours.idle <= quiet * 1.5 + 30
     })
   )
-  const first = found[0]
+  const first = found.find(({ size }) => size >= 1000)
   const last = found.filter(({ size }) => size <= 100_000).at(-1)
   const growth = (of: (cost: Cost) => number) =>
     first === undefined || last === undefined ? Number.NaN : of(last.ours) / of(first.ours)
@@ -119,7 +121,7 @@ export const sessions = async ({ short }: Extent): Promise<Part> => {
     rows: [
       ...rows,
       {
-        work: "growth of a session's heap and creation time, from the least to 100,000",
+        work: "growth of a session's heap and creation time, from 1,000 to 100,000",
         limit: "linear: a session costs the same among many",
         figure: `heap ${heap.toFixed(2)} ×; creation ${creation.toFixed(2)} ×`,
         ratio: `${Math.max(heap, creation).toFixed(2)} ×`,

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net"
 import { text } from "node:stream/consumers"
 import type { Server } from "../Server.js"
 import { axiosAuthRefresh } from "./axios.js"
-import { azure } from "./azure.js"
+import { azure, azureBare } from "./azure.js"
 import { badgateway } from "./badgateway.js"
 import { documented } from "./documented.js"
 import { google } from "./google.js"
@@ -17,6 +17,7 @@ export const makes: Readonly<Record<string, Make>> = {
   "the class of Violet's documentation": documented,
   "google-auth-library": google,
   "@azure/core-rest-pipeline": azure,
+  "@azure/core-rest-pipeline, its bearer policy alone": azureBare,
   "@badgateway/oauth2-client": badgateway,
   "axios-auth-refresh": axiosAuthRefresh,
   "@smithy/core": smithy,

@@ -2,15 +2,16 @@ import {
   bearerTokenAuthenticationPolicy,
   createEmptyPipeline,
   createHttpHeaders,
+  createPipelineFromOptions,
   createPipelineRequest,
-  type HttpClient
+  type HttpClient,
+  type Pipeline
 } from "@azure/core-rest-pipeline"
-import { accessToken, apiUrl, endOf, exchange, type Make, refreshToken } from "./Peer.js"
+import { accessToken, apiUrl, endOf, exchange, type Make, type Peer, refreshToken, type World } from "./Peer.js"
 
-export const azure: Make = (world) => {
+const over = (pipeline: Pipeline, world: World): Peer => {
   let tokens = { access_token: accessToken, refresh_token: refreshToken, expiresOnTimestamp: endOf(world) }
   let first = true
-  const pipeline = createEmptyPipeline()
   pipeline.addPolicy(
     bearerTokenAuthenticationPolicy({
       scopes: "orders",
@@ -47,3 +48,9 @@ export const azure: Make = (world) => {
     request: async () => (await pipeline.sendRequest(transport, createPipelineRequest({ url: apiUrl }))).status
   }
 }
+
+/** As the clients that are built on it have it: with retries, redirects, a log and a user agent. */
+export const azure: Make = (world) => over(createPipelineFromOptions({}), world)
+
+/** Nothing but the policy that authorizes. */
+export const azureBare: Make = (world) => over(createEmptyPipeline(), world)
