@@ -43,7 +43,9 @@ for (const [name, measure] of Object.entries(parts)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue
   const since = performance.now()
   const part = await measure(values)
-  print(name, part, (performance.now() - since) / 1000)
+  const seconds = (performance.now() - since) / 1000
+  if (values.short) console.log(`${name}: every count is as it must be (${seconds.toFixed(1)} s)`)
+  else print(name, part, seconds)
   done.push(part)
 }
 if (positionals.length === 0 && !values.short) write(done, (performance.now() - began) / 60_000)

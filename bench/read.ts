@@ -1,5 +1,5 @@
 import { HttpClient } from "@effect/platform"
-import { Effect } from "effect"
+import { type Context, Effect } from "effect"
 import * as Session from "#auth/Session"
 import * as SessionMap from "#auth/SessionMap"
 import * as limits from "./limits.js"
@@ -41,8 +41,19 @@ export const read = ({ short }: Extent): Promise<Part> =>
       const program = loop(operations, read)
       return () => Effect.runPromise(program)
     }
-    const throughTag = Effect.flatMap(Session.Session, ({ accessToken }) => accessToken)
-    const limitThroughTag = Effect.flatMap(limits.Read, ({ read }) => read)
+    const tagged = <I, S>(
+      tag: Context.Tag<I, S>,
+      service: S,
+      read: (service: S) => Effect.Effect<unknown, unknown>
+    ) => {
+      const through = Effect.flatMap(tag, read)
+      const program = Effect.provideService(
+        loop(operations, () => through),
+        tag,
+        service
+      )
+      return () => Effect.runPromise(program)
+    }
     const peers = yield* Effect.promise(() => Peers.all(() => Server.make(3600), "fresh", Peers.atOnce))
     const reading = peers.flatMap(([name, { token }]) => {
       const read = async () => {
@@ -57,22 +68,8 @@ export const read = ({ short }: Extent): Promise<Part> =>
           limit: run(() => limits.read),
           both: run(() => limits.readBoth),
           session: run(() => session.accessToken),
-          limitThroughTag: () =>
-            Effect.runPromise(
-              Effect.provideService(
-                loop(operations, () => limitThroughTag),
-                limits.Read,
-                { read: limits.read }
-              )
-            ),
-          throughTag: () =>
-            Effect.runPromise(
-              Effect.provideService(
-                loop(operations, () => throughTag),
-                Session.Session,
-                session
-              )
-            ),
+          limitThroughTag: tagged(limits.Read, { read: limits.read }, ({ read }) => read),
+          throughTag: tagged(Session.Session, session, ({ accessToken }) => accessToken),
           map: run((n) => map.accessToken(tenants[n] ?? "")),
           mapOne: run(() => map.accessToken(one)),
           plainMap: run((n) => plain.get(tenants[n] ?? "") ?? Effect.never),

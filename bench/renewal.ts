@@ -95,7 +95,8 @@ const byHeap: Start = (lifetime, told) =>
       const head = heap.peek()
       if (head === undefined) return Effect.sleep(10)
       const wait = head.at - performance.now()
-      if (wait > 0) return Effect.sleep(Math.min(wait, 10))
+      // What is entered meanwhile is due later: all tokens live equally long.
+      if (wait > 0) return Effect.sleep(wait)
       heap.pop()
       return Effect.forkDaemon(renew(head))
     })
