@@ -194,7 +194,7 @@ const fires = async (short: boolean): Promise<Part> => {
   const plain = Server.make(3600)
   for (let round = 0; round < (short ? 1 : 5); round++) {
     for (const name of round % 2 === 0 ? (["sessions", "heap"] as const) : (["heap", "sessions"] as const)) {
-      const renewed = await child.run<Renewed>("renewal", [name, String(sessions), short ? "2" : "4"])
+      const renewed = await child.run<Renewed>("renewal", [name, String(sessions), short ? "1" : "4"])
       if (short) count(`whether ${name} were renewed`, Number(renewed.renewals > 0), 1)
       each[name].push((renewed.cpu * 1e6) / renewed.renewals)
     }
@@ -256,8 +256,8 @@ const bare = (short: boolean, server: Server.Server) =>
 
 /** A hundred thousand sessions with tokens of a minute, held for two minutes. */
 const soak = async (short: boolean): Promise<Part> => {
-  const sessions = short ? 500 : 100_000
-  const seconds = short ? 3 : 120
+  const sessions = short ? 50 : 100_000
+  const seconds = short ? 1 : 120
   const limit = short ? undefined : await child.run<Renewed>("renewal", ["soakHeap", String(sessions), "10"])
   const { cpu, heap, late, missed, renewals, ...held } = await child.run<Renewed>("renewal", [
     short ? "sessions" : "soak",

@@ -13,7 +13,7 @@ import * as ours from "./ours.js"
 import * as Peers from "./peers/all.js"
 import { count, type Extent, type Part, type Row, span, times } from "./Row.js"
 import * as Server from "./Server.js"
-import { differences, interval, ratios } from "./statistics.js"
+import { differences, figure, interval, ratios } from "./statistics.js"
 
 /** Those that the budget says must cost more than this library. */
 const slower = [
@@ -75,7 +75,7 @@ const stubbed = ({ short }: Extent): Promise<Part> =>
     )
     const added = differences(rounds("ours"), rounds("limit"))
     const [low, high] = interval(added)
-    const median = cost("ours").median - cost("limit").median
+    const { median } = figure(added)
     const below = slower.filter((name) => cost("ours").median < cost(name).median)
     return {
       rows: [
