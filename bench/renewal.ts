@@ -44,6 +44,7 @@ const watch = (lifetime: number, renewalAge: number) => {
     begin: () => {
       open = true
     },
+    any: () => late.length > 0,
     /** Who is due by now and was not renewed is missed as well. */
     end: () => {
       const now = performance.now()
@@ -166,7 +167,8 @@ const hold =
       watcher.begin()
       const since = performance.now()
       const used = cpu()
-      yield* Effect.sleep(`${seconds} seconds`)
+      // On a machine that is too busy for even one of them, it looks on for longer.
+      yield* Effect.repeat(Effect.sleep(`${seconds} seconds`), { until: () => watcher.any(), times: 30 })
       const spent = cpu() - used
       const seen = watcher.end()
       const lasted = (performance.now() - since) / 1000
