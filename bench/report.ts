@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 import { svg } from "./plot.js"
@@ -63,6 +63,7 @@ const page = (parts: ReadonlyArray<Part>, minutes: number): string => {
 
 /** Writes the page and its plots. */
 export const write = (parts: ReadonlyArray<Part>, minutes: number): void => {
+  mkdirSync(here("plots"), { recursive: true })
   for (const plot of parts.flatMap(({ plots = [] }) => plots)) writeFileSync(here(`plots/${plot.file}`), svg(plot))
   writeFileSync(here("RESULTS.md"), `${page(parts, minutes)}\n`)
 }
