@@ -1,0 +1,21 @@
+import { AuthorizationCode } from "simple-oauth2"
+import { accessToken, endOf, type Make, refreshToken } from "./Peer.js"
+
+/** It leaves it to the application to ask whether a token has ended. */
+export const simpleOAuth2: Make = (world) => {
+  const client = new AuthorizationCode({
+    client: { id: "bench", secret: "test-secret" },
+    auth: { tokenHost: world.address, tokenPath: "/token" }
+  })
+  let token = client.createToken({
+    access_token: accessToken,
+    refresh_token: refreshToken,
+    expires_at: new Date(endOf(world)).toISOString()
+  })
+  return {
+    token: async () => {
+      if (token.expired(300)) token = await token.refresh()
+      return String(token.token.access_token)
+    }
+  }
+}

@@ -1,0 +1,148 @@
+import { HttpClient } from "@effect/platform"
+import { Duration, Effect } from "effect"
+import * as SessionMap from "#auth/SessionMap"
+import * as child from "./child.js"
+import { cpu } from "./measure.js"
+import * as ours from "./ours.js"
+import { bytes, count, type Extent, type Part, type Row, span } from "./Row.js"
+
+/** What so many idle sessions cost. Bytes and nanoseconds for each; the CPU time of idling in milliseconds a minute. */
+export interface Cost {
+  readonly heap: number
+  readonly creation: number
+  readonly idle: number
+  readonly exchanges: number
+}
+
+const collected = (): number => {
+  for (let n = 0; n < 3; n++) globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
+
+const idling = (seconds: number): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    yield* Effect.sleep("1 second")
+    const before = cpu()
+    yield* Effect.sleep(`${seconds} seconds`)
+    return ((cpu() - before) * 60) / seconds
+  })
+
+/** Does something once for each, and tells the bytes and the CPU time that each took. */
+const costOf = <A, E>(sessions: number, create: (n: number) => Effect.Effect<A, E>, idle: number, keep: unknown) =>
+  Effect.gen(function* () {
+    const heap = collected()
+    const began = cpu()
+    for (let n = 0; n < sessions; n++) yield* create(n)
+    const creation = ((cpu() - began) * 1e6) / sessions
+    const each = (collected() - heap) / sessions
+    const idled = idle === 0 ? 0 : yield* idling(idle)
+    return { heap: each, creation, idle: idled, kept: keep !== undefined }
+  })
+
+export const contenders: Readonly<Record<string, (sessions: number, idle: number) => Effect.Effect<Cost, unknown>>> = {
+  /** Sessions that renew in the background, each of which got its token by an exchange, and rests in the store in memory. */
+  sessions: (sessions, idle) =>
+    Effect.gen(function* () {
+      const direct = ours.direct(Duration.hours(1))
+      const map = yield* Effect.provideService(
+        SessionMap.make({
+          idleTimeToLive: "1 day",
+          lookup: (account: string) =>
+            Effect.succeed({ account, provider: direct.provider, seed: ours.seed(account, "spent") })
+        }),
+        HttpClient.HttpClient,
+        ours.empty
+      )
+      // What is compiled and learned at first belongs to no session.
+      yield* Effect.forEach(
+        Array.from({ length: 500 }, (_, n) => `warm-${n}`),
+        map.accessToken,
+        { discard: true }
+      )
+      const cost = yield* costOf(sessions, (n) => map.accessToken(`tenant-${n}`), idle, map)
+      return { ...cost, exchanges: direct.exchanges - 500 }
+    }).pipe(Effect.scoped),
+  /** What a program without any library would keep: a plain object with the same texts. */
+  plain: (sessions, idle) =>
+    Effect.gen(function* () {
+      const map = new Map<string, unknown>()
+      const create = (n: number) =>
+        Effect.sync(() =>
+          map.set(`tenant-${n}`, {
+            accessToken: `test-access-tenant-${n}.1`,
+            refreshToken: `test-refresh-tenant-${n}.1`,
+            expiresAt: Date.now() + 3_600_000
+          })
+        )
+      const cost = yield* costOf(sessions, create, idle, map)
+      return { ...cost, exchanges: map.size }
+    }),
+  /** A process that has nothing and sleeps. */
+  nothing: (_, idle) => Effect.map(idling(idle), (idle) => ({ heap: 0, creation: 0, idle, exchanges: 0 }))
+}
+
+const budget = 2500
+
+/** Sessions that nobody uses just now: what they weigh, what it takes to make them, and what they do meanwhile. */
+export const sessions = async ({ million, short }: Extent): Promise<Part> => {
+  const sizes = short ? [100] : [100, 1000, 10_000, 100_000, ...(million ? [1_000_000] : [])]
+  const idle = short ? 0 : 10
+  const cost = (name: string, size: number) => child.run<Cost>("sessions", [name, String(size), String(idle)])
+  const sleeping: Array<number> = []
+  const found: Array<{ readonly size: number; readonly ours: Cost; readonly plain: Cost }> = []
+  for (const size of sizes) {
+    const plain = await cost("plain", size)
+    const one = await cost("sessions", size)
+    count(`exchanges of ${size} sessions`, one.exchanges, size)
+    if (!short) sleeping.push((await cost("nothing", 0)).idle)
+    found.push({ size, ours: one, plain })
+  }
+  const quiet = Math.max(...sleeping, 0)
+  const noise = short
+    ? "not looked at"
+    : `of a process that sleeps ${Math.min(...sleeping).toFixed(0)} to ${quiet.toFixed(0)} ms`
+  const rows = found.map(
+    ({ ours, plain, size }): Row => ({
+      work: `an idle session with background renewal, of ${size.toLocaleString("en")}`,
+      limit: `a plain object in a \`Map\`, ${bytes(plain.heap)}`,
+      figure: `${bytes(ours.heap)}; made in ${span(ours.creation)}; idle CPU ${ours.idle.toFixed(0)} ms a minute, ${noise}`,
+      ratio: `${(ours.heap / plain.heap).toFixed(1)} ×`,
+      budget: size < 1000 || size > 100_000 ? "reported" : "≤ 2.5 kB; idle CPU of a process that sleeps",
+      met: size < 1000 || size > 100_000 ? undefined : ours.heap <= budget && ours.idle <= quiet * 1.5 + 30
+    })
+  )
+  const first = found.find(({ size }) => size >= 1000)
+  const last = found.filter(({ size }) => size <= 100_000).at(-1)
+  const growth = (of: (cost: Cost) => number) =>
+    first === undefined || last === undefined ? Number.NaN : of(last.ours) / of(first.ours)
+  const heap = growth(({ heap }) => heap)
+  const creation = growth(({ creation }) => creation)
+  return {
+    rows: [
+      ...rows,
+      {
+        work: "growth of a session's heap and creation time, from 1,000 to 100,000",
+        limit: "linear: a session costs the same among many",
+        figure: `heap ${heap.toFixed(2)} ×; creation ${creation.toFixed(2)} ×`,
+        ratio: `${Math.max(heap, creation).toFixed(2)} ×`,
+        budget: "≤ 1.2 ×",
+        met: Math.max(heap, creation) <= 1.2
+      }
+    ],
+    plots: (["heap", "creation"] as const).map((what) => ({
+      file: `sessions-${what}.svg`,
+      title: what === "heap" ? "Heap of an idle session" : "CPU time of making a session, its first exchange included",
+      x: "sessions",
+      y: what === "heap" ? "bytes" : "µs",
+      series: [
+        {
+          name: "this library",
+          points: found.map(({ ours, size }) => [size, what === "heap" ? ours.heap : ours.creation / 1e3] as const)
+        },
+        ...(what === "heap"
+          ? [{ name: "a plain object in a Map", points: found.map(({ plain, size }) => [size, plain.heap] as const) }]
+          : [])
+      ]
+    }))
+  }
+}
