@@ -73,26 +73,38 @@ export interface Account<E = never> {
  * @since 0.1.0
  * @category constructors
  */
-export const over = <E = never>(account: Effect.Effect<Account<E>, AuthError | E>, bare: HttpClient.HttpClient) =>
+export const over = <E = never>(
+  account: Effect.Effect<Account<E>, AuthError | E>,
+  bare: HttpClient.HttpClient
+): Service<E> => {
+  const senders = new WeakMap<Provider, Answer.Send>()
+  const senderOf = (provider: Provider): Answer.Send => {
+    const send = senders.get(provider) ?? Answer.sender(bare, provider.redactedHeaders)
+    senders.set(provider, send)
+    return send
+  }
   // The check comes last: what is laid over this client may still change the request, but nothing after the check can.
-  HttpClient.makeWith<AuthError | E, never, HttpClientError.HttpClientError | AuthError | E, never>(
+  return HttpClient.makeWith<AuthError | E, never, HttpClientError.HttpClientError | AuthError | E, never>(
     Effect.flatMap((request) =>
       Effect.flatMap(account, ({ provider, session }) =>
-        Effect.flatMap(resolve(provider, request), (resolved) => send(bare, provider, session, resolved))
+        Effect.flatMap(resolve(provider, request), (resolved) =>
+          authorized(senderOf(provider), provider, session, resolved)
+        )
       )
     ),
     Effect.succeed
-  ) satisfies Service<E>
+  )
+}
 
 /** Sends a request with a token, and once more if that is rejected. */
-const send = <E>(
-  bare: HttpClient.HttpClient,
+const authorized = <E>(
+  send: Answer.Send,
   provider: Provider,
   session: SessionService<E>,
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | AuthError | E> => {
   const attempt = (token: AccessToken) =>
-    Answer.send(bare, provider.authorize(request, token), provider.redactedHeaders).pipe(
+    send(provider.authorize(request, token)).pipe(
       Effect.mapBoth({
         onFailure: (error) => Answer.blame(error, request),
         onSuccess: (response) => new Answer.Answer(request, response)

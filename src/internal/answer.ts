@@ -13,24 +13,42 @@ import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 
+/** Sends a request, and nothing of it gets where it should not. */
+export type Send = (
+  request: HttpClientRequest.HttpClientRequest
+) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+
 /**
- * Sends a request whose headers hold secrets: spans show those redacted (law 27), and no redirect is followed (law 23),
+ * Sends requests whose headers hold secrets: spans show those redacted (law 27), and no redirect is followed (law 23),
  * which only the fetch client does by itself.
  */
-export const send = (
-  client: HttpClient.HttpClient,
-  request: HttpClientRequest.HttpClientRequest,
-  redactedHeaders: ReadonlyArray<string>
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError> =>
-  HttpClient.mapRequestEffect(client, (request) => Effect.as(followNothing, request))
-    .execute(request)
-    .pipe(
+export const sender = (client: HttpClient.HttpClient, redactedHeaders: ReadonlyArray<string>): Send => {
+  const staying = HttpClient.mapRequestEffect(client, (request) => Effect.as(followNothing, request))
+  const redacted = redactedAs(redactedHeaders)
+  return (request) =>
+    staying.execute(request).pipe(
       // A client that turns statuses into errors still got an answer.
       Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
       // The context that `followNothing` changed ends here.
       Effect.mapInputContext((context: Context.Context<never>) => context),
-      Effect.locallyWith(Headers.currentRedactedNames, (names) => [...names, ...redactedHeaders])
+      Effect.locallyWith(Headers.currentRedactedNames, redacted)
     )
+}
+
+type Names = ReadonlyArray<string | RegExp>
+
+/** The names in force and some more. Those in force are nearly always the same, so the last sum is kept. */
+const redactedAs = (more: ReadonlyArray<string>) => {
+  let known: Names = []
+  let sum: Names = more
+  return (names: Names): Names => {
+    if (names !== known) {
+      known = names
+      sum = [...names, ...more]
+    }
+    return sum
+  }
+}
 
 /**
  * Changes the context in place, inside of the client: there alone is the caller's `RequestInit` in sight, also when it

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
 import * as Moment from "../Moment.js"
-import { errorCode, read, release, send } from "./answer.js"
+import { errorCode, read, release, sender } from "./answer.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
 export interface TokenAnswer {
@@ -81,7 +81,10 @@ export const exchange = (
     return { url, status, headers, body: Option.getOrUndefined(body), arrived }
   })
 
-  return send(client, request, provider.redactedHeaders).pipe(
+  return sender(
+    client,
+    provider.redactedHeaders
+  )(request).pipe(
     Effect.flatMap(judge),
     Effect.catchTags({
       RequestError: (error) => Effect.fail(unanswered(errorCode(error))),

@@ -3,7 +3,12 @@ import * as Option from "effect/Option"
 /** A URL taken below a base one. What has a scheme is absolute, so that `https:evil.test` is no path. */
 export const resolve = (url: string, base: URL): Option.Option<URL> =>
   // `./` keeps the colon of `/orders:search` in a path, and the base's own path before it.
-  Option.orElse(parse(url), () => parse(url.replace(/^\/(?![/\\])/, "./"), base))
+  Option.orElse(mayBeAbsolute.test(url) ? parse(url) : Option.none(), () =>
+    parse(url.replace(/^\/(?![/\\])/, "./"), base)
+  )
+
+/** A scheme, after what a parser of URLs passes over. */
+const mayBeAbsolute = /^[^/?#]*:/
 
 const parse = (url: string, base?: URL): Option.Option<URL> =>
   URL.canParse(url, base) ? Option.some(new URL(url, base)) : Option.none()
