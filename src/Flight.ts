@@ -1,5 +1,5 @@
 /**
- * What a flight does next, as a pure function: state × event × now → command × state. `Session` carries the commands out
+ * What a flight does next, as a pure function: state × event × now → command × state. `internal/pilot` carries the commands out
  * and feeds back what became of them.
  *
  * @since 0.1.0

@@ -53,7 +53,14 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
         // Looked at twice: what changed since the first look was perhaps entered before this left.
         return Effect.flatMap(session.renewalDelay, (now) => (now === undefined ? Effect.void : watch(session)))
       }
-      return agenda.put(session, monotonic + delay) ? wake.open : Effect.void
+      const entered = agenda.put(session, monotonic + delay) ? wake.open : Effect.void
+      // Likewise, and what another look found since may have been put to an earlier moment.
+      return Effect.zipRight(
+        entered,
+        Effect.flatMap(session.renewalDelay, (now) =>
+          now === undefined || now < delay - 1000 ? watch(session) : Effect.void
+        )
+      )
     })
 
   /** Renews what is due, and answers how long nothing will be. */

@@ -1,8 +1,8 @@
 /**
  * One signed-in relationship with an API. It owns the current token set, and is the only writer of the store.
  *
- * The concurrency of the core is in this file, but for the lock between processes, in `internal/section`. The rules are elsewhere, as pure functions: `SessionState` answers
- * callers, `Flight` says what an exchange does next.
+ * This is what it looks like to those who use it. How it runs is in `internal/engine` (the state and its guard),
+ * `internal/pilot` (flights) and `internal/calls` (callers); the rules are pure functions, in `Question` and `Flight`.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,7 @@ import { AuthProvider } from "./AuthProvider.js"
 import { Credentials } from "./Credentials.js"
 import * as Calls from "./internal/calls.js"
 import * as Engine from "./internal/engine.js"
+import * as Key from "./internal/key.js"
 import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
 import * as Question from "./Question.js"
@@ -89,7 +90,7 @@ export interface Renewable {
  * @category models
  */
 export interface Options {
-  /** Under which key the store keeps this session. Default: the provider's name and base URL. */
+  /** Under which key the store keeps this session. Default: the provider's name, base URL and scopes. */
   readonly key?: string | undefined
   /**
    * Names the session in metrics, spans and logs, which tell sessions of one provider apart by nothing else. Each value
@@ -109,7 +110,7 @@ export interface Options {
    * before it, also when that has ended; `adopt` takes the place of both.
    */
   readonly seed?: Token.TokenSet | undefined
-  /** Told after each change of state; the renewal fiber listens here. It must not wait for anything. */
+  /** Told after each change of state but those within a flight; the renewal fiber listens here. It must not wait for anything. */
   readonly onChange?: ((session: Renewable) => Effect.Effect<void>) | undefined
 }
 
@@ -134,14 +135,14 @@ export const make = (
         provider,
         credentials: yield* Credentials,
         label: options.label,
-        key: options.key ?? `${provider.name} ${provider.baseUrl.href}`
+        key: options.key ?? Key.identity(provider, "").trimEnd()
       },
       SessionState.starting(options.seed, now),
       now
     )
     const renewable: Renewable = { renewalDelay: Pilot.renewalDelay(engine), renew: Pilot.renew(engine) }
     yield* Effect.addFinalizer(() => Pilot.close(engine))
-    const slow = Calls.obtain(engine, Calls.any)
+    const slow = Calls.obtain(engine, Calls.anyToken)
     return {
       // Law 1: no lock, no fiber, no store. Either clock may say that the token is no longer fresh (law 5).
       accessToken: Effect.clockWith((clock) => {

@@ -157,7 +157,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
       const known = Effect.suspend(() => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true)))
       return held !== undefined || loaded
         ? known
-        : Effect.zipRight(Effect.ignore(Calls.obtain(engine, Calls.any)), known)
+        : Effect.zipRight(Effect.ignore(Calls.obtain(engine, Calls.anyToken)), known)
     }
 
     const session = (key: K): Session.Service<AuthError | E> => ({

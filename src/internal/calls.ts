@@ -7,6 +7,7 @@ import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
 import * as Question from "../Question.js"
 import type * as SessionState from "../SessionState.js"
 import * as Token from "../Token.js"
+import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
 import { type Engine, own, transition } from "./engine.js"
 import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
@@ -14,16 +15,8 @@ import * as Resting from "./resting.js"
 import * as SignIn from "./signIn.js"
 import * as Telemetry from "./telemetry.js"
 
-/** What is answered once a session has closed. */
-export const hasClosed = "the layer of this session has closed"
-
-/** Whether a failure only says that the session has closed. */
-export const isClosing = (u: unknown): boolean => u instanceof Misconfigured && u.problem === hasClosed
-
 const whileOpen = <A>(engine: Engine, effect: () => Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
-  Effect.suspend(() =>
-    engine.closed ? new Misconfigured({ field: engine.provider.name, problem: hasClosed }) : effect()
-  )
+  Effect.suspend(() => (engine.closed ? hasClosed(engine.provider.name) : effect()))
 
 /** Asks until there is a token, a lasting failure, or no patience left (law 9). */
 export const obtain = (
@@ -93,7 +86,7 @@ export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.Ac
         })
         const then = {
           waited: Effect.suspend(() => login(engine, until)),
-          superseded: Effect.suspend(() => obtain(engine, any)),
+          superseded: Effect.suspend(() => obtain(engine, anyToken)),
           failed: Effect.fail
         }
         if (answer !== undefined) return yield* follow(engine, answer, restore, then)
@@ -152,7 +145,7 @@ export const logout = (engine: Engine): Effect.Effect<void> =>
 export const unsendable = (field: string) =>
   new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
 
-export const any = (state: SessionState.State) => [Question.anyToken, state] as const
+export const anyToken = (state: SessionState.State) => [Question.anyToken, state] as const
 
 export const rejecting =
   (token: Token.AccessToken, retried: boolean) => (state: SessionState.State, now: SessionState.Now) =>

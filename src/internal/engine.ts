@@ -25,7 +25,7 @@ export interface Setting {
   readonly patience: bigint
   readonly timeout: Duration.Duration
   readonly shutdownDeadline: Duration.Duration
-  /** What the fibers of a session run with, whoever's call it was that started them. */
+  /** What the fibers of a session run with, whichever caller started them. */
   readonly context: Context.Context<never>
   readonly said: Effect.Effect.Success<typeof said>
   /** Told when a flight has ended, or anything else has changed: the renewal listens. */
@@ -194,26 +194,35 @@ export const told = (engine: Engine): Effect.Effect<void> =>
 
 /** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
 export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-  Effect.uninterruptible(apart(engine, effect)).pipe(
+  Effect.withFiberRuntime<void>((self) => {
+    known(engine, self as Fiber.RuntimeFiber<void>)
+    return apart(engine, effect)
+  }).pipe(
+    Effect.uninterruptible,
     Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
     Effect.forkDaemon,
-    Effect.tap((fiber) => {
-      const { owned } = busy(engine)
-      owned.add(fiber)
-      fiber.addObserver(() => {
-        owned.delete(fiber)
-        rest(engine)
-      })
-    })
+    Effect.tap((fiber) => known(engine, fiber))
   )
+
+/** Notes a fiber of the session. The fiber and the one that forked it both do, so that whoever closes is sure to see it. */
+const known = (engine: Engine, fiber: Fiber.RuntimeFiber<void>): void => {
+  const { owned } = busy(engine)
+  if (owned.has(fiber)) return
+  owned.add(fiber)
+  fiber.addObserver(() => {
+    owned.delete(fiber)
+    rest(engine)
+  })
+}
 
 /** The status now, then each that follows: looking and subscribing are one step, so that none is missed or comes twice. */
 export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
   Stream.unwrapScoped(
     guarded(engine, (state) =>
       Effect.gen(function* () {
-        engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
-        const later = yield* PubSub.subscribe(engine.watchers)
+        const first = Stream.make(Status.make(engine, state, yield* reading, engine.snapshot.since))
+        if (engine.closed) return [first, state] as const
+        // Counted first: a watcher who leaves takes nothing away from one who comes.
         yield* Effect.acquireRelease(
           Effect.sync(() => engine.watched++),
           () =>
@@ -223,8 +232,9 @@ export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
               return told(engine)
             })
         )
-        const first = Status.make(engine, state, yield* reading, engine.snapshot.since)
-        return [Stream.concat(Stream.make(first), Stream.fromQueue(later)), state] as const
+        engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
+        const later = yield* PubSub.subscribe(engine.watchers)
+        return [Stream.concat(first, Stream.fromQueue(later)), state] as const
       })
-    )
+    ).pipe(Effect.uninterruptible)
   ).pipe(Stream.changesWith(Status.equivalence))

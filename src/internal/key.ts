@@ -10,7 +10,9 @@ export const identity = (
   account: string
 ): string => {
   const scopes = scope === undefined || scope.length === 0 ? "" : ` [${[...new Set(scope)].sort().join(" ")}]`
-  return `${name} ${baseUrl.href}${scopes} ${account}`
+  // An account that looks like scopes is none: no two identities are the same text.
+  const none = scopes === "" && account.startsWith("[") ? " []" : ""
+  return `${name} ${baseUrl.href}${scopes}${none} ${account}`
 }
 
 /** The SHA-256 of a text, in hexadecimal. */

@@ -2,6 +2,8 @@ import * as Equal from "effect/Equal"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
 
+const isStructural = (key: unknown): boolean => typeof key !== "string" && Equal.isEqual(key)
+
 /**
  * Values by key, where keys are compared as Effect compares them. Text, numbers and the like are found in a `Map`, without
  * anything in between: the reading of a token is on the way.
@@ -11,18 +13,16 @@ export class Keyed<K, V> {
   private readonly structural = MutableHashMap.empty<K, V>()
 
   get(key: K): V | undefined {
-    return typeof key !== "object" || !Equal.isEqual(key)
-      ? this.plain.get(key)
-      : Option.getOrUndefined(MutableHashMap.get(this.structural, key))
+    return isStructural(key) ? Option.getOrUndefined(MutableHashMap.get(this.structural, key)) : this.plain.get(key)
   }
 
   set(key: K, value: V): void {
-    if (Equal.isEqual(key)) MutableHashMap.set(this.structural, key, value)
+    if (isStructural(key)) MutableHashMap.set(this.structural, key, value)
     else this.plain.set(key, value)
   }
 
   delete(key: K): void {
-    if (Equal.isEqual(key)) MutableHashMap.remove(this.structural, key)
+    if (isStructural(key)) MutableHashMap.remove(this.structural, key)
     else this.plain.delete(key)
   }
 

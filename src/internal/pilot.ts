@@ -12,6 +12,7 @@ import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as SessionState from "../SessionState.js"
 import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
+import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
 import { busy, type Engine, look, own, rest, told, transition } from "./engine.js"
 import type { Command, Event, Landed } from "./order.js"
@@ -21,6 +22,14 @@ import * as Telemetry from "./telemetry.js"
 
 /** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
 const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void> => {
+  if (engine.closed) {
+    const dropped = transition(engine, (state) => [
+      undefined,
+      state.flight?.landing === landing ? { ...state, flight: undefined } : state
+    ])
+    const failure = hasClosed(engine.provider.name)
+    return Effect.zipRight(dropped, Effect.asVoid(land(landing, { _tag: "Failure", failure })))
+  }
   const advance = (event: Event) => transition(engine, (state, now) => Flight.step(engine, state, landing, event, now))
   const work = busy(engine)
   const enter = (known: TokenStore.Version) =>
@@ -44,7 +53,7 @@ const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void>
   return landed.pipe(
     Effect.catchAllDefect(() => transition(engine, (state, now) => Flight.crash(engine, state, landing, now))),
     Effect.flatMap((result) => land(landing, result)),
-    Effect.zipRight(Effect.suspend(() => work.section?.leave(landing) ?? Effect.void)),
+    Effect.ensuring(Effect.suspend(() => work.section?.leave(landing) ?? Effect.void)),
     Effect.zipRight(saveAgain(engine))
   )
 }
@@ -83,7 +92,8 @@ export const saveAgain = (engine: Engine): Effect.Effect<void> =>
     if (engine.closed || engine.work?.saving || engine.snapshot.state.saved) return Effect.void
     const work = busy(engine)
     work.saving = true
-    return Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.void : Effect.fail("unsaved" as const))).pipe(
+    return Effect.suspend(() => (engine.closed ? Effect.succeed(true) : saveNow(engine))).pipe(
+      Effect.flatMap((saved) => (saved ? Effect.void : Effect.fail("unsaved" as const))),
       Effect.retry(RenewalPolicy.saving),
       Effect.ignore,
       Effect.ensuring(
@@ -135,8 +145,8 @@ export const renew = (engine: Engine): Effect.Effect<void> =>
 export const holdsOn = (engine: Engine, now: Moment.Moment): number => {
   if (engine.watched > 0) return Number.POSITIVE_INFINITY
   // A fiber that is about to end, or a change: nothing tells when it has, so it is looked at again.
-  const busy = engine.work === undefined ? 0 : 1000
-  return Math.max(busy, Resting.holdsOn(engine.snapshot.state, now))
+  const atWork = engine.work === undefined ? 0 : 1000
+  return Math.max(atWork, Resting.holdsOn(engine.snapshot.state, now))
 }
 
 /** Laws 8 and 31: what is under way is waited for, what is not saved is saved, and neither for ever. */

@@ -102,8 +102,10 @@ export const make = (to: Courier.Addresses): Section => {
     const mine = hold
     if (mine === undefined || mine.beat !== undefined) return Effect.void
     const { owner } = mine
+    // In a fiber of its own: a beat that was sent has arrived before it is over, whoever stops the beating.
+    const beat = Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Courier.lease(to, owner)), Fiber.await))
     return Effect.sleep(RenewalPolicy.leaseBeat).pipe(
-      Effect.zipRight(Effect.uninterruptible(Courier.lease(to, owner))),
+      Effect.zipRight(beat),
       Effect.forever,
       Effect.interruptible,
       Effect.forkDaemon,

@@ -17,6 +17,8 @@ export interface Otherwise<E> {
  * Bounds an effect of somebody else's, and settles it: whatever it does, this ends, and ends typed. It runs in a fiber of
  * its own, which is left alone when it takes too long and will not be interrupted. What breaks is caught inside of that:
  * outside, Effect would have logged it, secrets and all. What is done at once needs no timer.
+ *
+ * It can be interrupted, also where its caller cannot, and then it is late; nothing is begun for a fiber that was already.
  */
 export const settle = <A, E>(
   name: string,
@@ -42,13 +44,17 @@ export const settle = <A, E>(
         : Effect.timeoutTo(Fiber.await(fiber), { duration: limit, onSuccess: done, onTimeout: late })
     }).pipe(
       Effect.interruptible,
-      Effect.catchAllCause(() => Effect.sync(late)),
+      Effect.catchAllCause(() => Effect.sync(() => done(fiber.unsafePoll() ?? Exit.succeed(late())))),
       Effect.tap(() => (fiber.unsafePoll() === null ? Fiber.interruptFork(fiber) : Effect.void))
     )
   return Effect.uninterruptible(
-    Effect.flatMap(Effect.forkDaemon(Effect.interruptible(settled)), (fiber) =>
-      Effect.zipRight(Effect.yieldNow(), bounded(fiber))
-    )
+    Effect.matchCauseEffect(Effect.interruptible(Effect.void), {
+      onFailure: () => Effect.sync(late),
+      onSuccess: () =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(settled)), (fiber) =>
+          Effect.zipRight(Effect.yieldNow(), bounded(fiber))
+        )
+    })
   )
 }
 

@@ -14,6 +14,7 @@ import type { Renewable } from "../Session.js"
 import * as SessionState from "../SessionState.js"
 import type * as Token from "../Token.js"
 import * as Calls from "./calls.js"
+import { hasClosed, isClosing } from "./closed.js"
 import * as Engine from "./engine.js"
 import { Keyed } from "./keyed.js"
 import * as Pilot from "./pilot.js"
@@ -137,7 +138,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         if (Either.isLeft(found)) return Either.left(found.left)
         const now = yield* Engine.reading
         // Nothing comes between this look and the entry: whoever closes the map closes all that are in it.
-        if (closed) return Either.left(hasClosed)
+        if (closed) return Either.left(mapHasClosed)
         const tenant = new Tenant(house, key, setting, found.right, now)
         tenants.set(key, tenant)
         yield* renewal.watch(tenant)
@@ -151,7 +152,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
           found.usedAt = millis
           return Effect.succeed(found)
         }
-        if (closed) return hasClosed
+        if (closed) return mapHasClosed
         const under = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
         const lookup = under === undefined ? FiberMap.run(opening, key, enter(key), once) : Effect.succeed(under)
         return lookup.pipe(
@@ -174,12 +175,12 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         Effect.catchAll(
           use(engine),
           (error): Effect.Effect<A, AuthError | E | E1> =>
-            engine.closed && !closed && Calls.isClosing(error) ? using(key, use) : Effect.fail(error)
+            engine.closed && !closed && isClosing(error) ? using(key, use) : Effect.fail(error)
         )
       )
 
     const obtain = (key: K, of: Engine.Engine | undefined) =>
-      using(key, (engine) => (isOf(engine, of) ? Calls.obtain(engine, Calls.any) : moved))
+      using(key, (engine) => (isOf(engine, of) ? Calls.obtain(engine, Calls.anyToken) : moved))
 
     const logout = (key: K): Effect.Effect<void, AuthError | E> =>
       using(key, (engine) =>
@@ -244,4 +245,4 @@ const otherwise = {
   broken: () => new Misconfigured({ field: "lookup", problem: "a defect in it" })
 }
 
-const hasClosed = new Misconfigured({ field: "session map", problem: Calls.hasClosed })
+const mapHasClosed = hasClosed("session map")

@@ -166,14 +166,13 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured> 
 
   const exchange = (kind: Kind, answer: Exchange): Exchange =>
     Effect.acquireUseRelease(
-      Effect.flatMap(step, (step) =>
-        Effect.sync(() => {
-          asked.push(kind)
-          counts.most = Math.max(counts.most, ++counts.underWay)
-          return latency === undefined ? step(answer, kind) : late(latency)(step(answer, kind), kind)
-        })
-      ),
-      (exchange) => exchange,
+      Effect.map(step, (step) => {
+        asked.push(kind)
+        counts.most = Math.max(counts.most, ++counts.underWay)
+        return step
+      }),
+      (step) =>
+        Effect.suspend(() => (latency === undefined ? step(answer, kind) : late(latency)(step(answer, kind), kind))),
       () => Effect.sync(() => counts.underWay--)
     )
 
