@@ -10,7 +10,7 @@ const api = HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromW
 
 const account = { username: Redacted.make("test-user"), password: Redacted.make("test-password") }
 
-it.scoped("what goes wrong for one tenant is nothing to another", () =>
+it.scoped("a failure of one tenant does not touch another", () =>
   Effect.gen(function* () {
     const providers = { acme: yield* TestProvider.make(), globex: yield* TestProvider.make() }
     const merchants = yield* SessionMap.make({
