@@ -5,7 +5,6 @@ import { Console, Effect, Layer, Redacted } from "effect"
 import { AuthHttpClient, Freddy } from "effect-auth"
 
 const freddy = Freddy.layerConfig({
-  renewal: "on-use",
   code: ({ email }) =>
     Effect.gen(function* () {
       const terminal = yield* Terminal.Terminal

@@ -22,8 +22,6 @@ const program = Effect.gen(function* () {
   yield* Console.log(yield* answer.text)
 })
 
-const orders = Auth.layer(provider, { renewal: "on-use" }).pipe(
-  Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici])
-)
+const orders = Auth.layer(provider).pipe(Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici]))
 
 NodeRuntime.runMain(Effect.provide(program, orders))

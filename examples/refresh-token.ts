@@ -5,7 +5,7 @@ import { Credentials, Session, Token, Violet } from "effect-auth"
 
 const violet = Layer.unwrapEffect(
   Effect.map(Config.redacted("VIOLET_REFRESH_TOKEN"), (refreshToken) =>
-    Violet.layerConfig({ renewal: "on-use", seed: Token.make({ refreshToken }) })
+    Violet.layerConfig({ seed: Token.make({ refreshToken }) })
   )
 ).pipe(Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici]))
 

@@ -5,7 +5,7 @@ import { AuthHttpClient, TeleTracker, TokenStore } from "effect-auth"
 import * as File from "effect-auth/stores/File"
 
 // EFFECT_AUTH_DIRECTORY, TELETRACKER_USERNAME, TELETRACKER_PASSWORD; and TELETRACKER_BASE_URL if it is not the live API.
-const teletracker = TeleTracker.layerConfig({ renewal: "on-use", store: TokenStore.at("service") }).pipe(
+const teletracker = TeleTracker.layerConfig({ store: TokenStore.at("service") }).pipe(
   Layer.provide([
     TeleTracker.layerCredentialsConfig(),
     NodeHttpClient.layerUndici,

@@ -8,7 +8,7 @@ class Outlet extends Context.Tag("effect-auth/examples/two-apis/Outlet")<Outlet,
 
 // SHOP_VIOLET_APP_ID, SHOP_VIOLET_APP_SECRET, SHOP_VIOLET_USERNAME, SHOP_VIOLET_PASSWORD; the same for OUTLET.
 const account = (prefix: string) =>
-  Violet.layerConfig({ renewal: "on-use" }).pipe(
+  Violet.layerConfig({ label: prefix }).pipe(
     Layer.provide(Violet.layerCredentialsConfig()),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.nested(ConfigProvider.fromEnv(), prefix)))
   )

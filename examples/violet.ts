@@ -15,8 +15,6 @@ const program = Effect.gen(function* () {
 })
 
 // VIOLET_APP_ID, VIOLET_APP_SECRET, VIOLET_USERNAME, VIOLET_PASSWORD, and VIOLET_BASE_URL if it is not the live API.
-const violet = Violet.layerConfig({ renewal: "on-use" }).pipe(
-  Layer.provide([Violet.layerCredentialsConfig(), NodeHttpClient.layerUndici])
-)
+const violet = Violet.layerConfig().pipe(Layer.provide([Violet.layerCredentialsConfig(), NodeHttpClient.layerUndici]))
 
 NodeRuntime.runMain(Effect.provide(program, violet))

@@ -32,7 +32,7 @@ const program = Effect.gen(function* () {
   yield* Console.log(yield* Effect.flatMap(client.get("/parcels"), (answer) => answer.text))
 })
 
-const layer = Auth.layer(parcel, { renewal: "on-use" }).pipe(
+const layer = Auth.layer(parcel).pipe(
   Layer.provide(Credentials.layerConfig({ username: "PARCEL_USER", password: "PARCEL_PASSWORD" })),
   Layer.provide(NodeHttpClient.layerUndici)
 )

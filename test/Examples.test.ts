@@ -1,15 +1,17 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { Command, FileSystem, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { createContext, runInContext } from "node:vm"
+import { Command, FileSystem, HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { Effect, Exit, Option, Ref, Scope } from "effect"
+import { Deferred, Effect, Exit, Option, Ref, Scope, Stream } from "effect"
+import { build } from "esbuild"
 import * as FreddySandbox from "../src/testing/FreddySandbox.js"
 import * as OAuth2Sandbox from "../src/testing/OAuth2Sandbox.js"
 import * as TeleTrackerSandbox from "../src/testing/TeleTrackerSandbox.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 import { postgres } from "./support/postgres.js"
-import { bundle } from "./testing/bundle.js"
+import { bundle, root } from "./testing/bundle.js"
 import { serve } from "./testing/serve.js"
 
 const examples = [
@@ -20,6 +22,8 @@ const examples = [
   "promises",
   "refresh-token",
   "replicas",
+  "sandbox",
+  "start",
   "teletracker",
   "two-apis",
   "violet",
@@ -54,18 +58,90 @@ const served = Effect.gen(function* () {
   }
 })
 
-const run = (example: string, env: Record<string, string>, typed = "") =>
-  Command.make(process.execPath, join(folder, `${example}.mjs`)).pipe(
-    Command.env(env),
-    Command.feed(typed),
-    Command.string,
-    Effect.provide(NodeContext.layer)
-  )
+const command = (example: string, env: Record<string, string>) =>
+  Command.env(Command.make(process.execPath, join(folder, `${example}.mjs`)), env)
 
-it.scopedLive("the example of the README prints a page of merchants", () =>
+/** Runs an example until the scope closes. */
+const start = (example: string, env: Record<string, string>) => Command.start(command(example, env))
+
+const run = (example: string, env: Record<string, string>, typed = "") =>
+  command(example, env).pipe(Command.feed(typed), Command.string, Effect.provide(NodeContext.layer))
+
+it.live("the first program prints what the README shows", () =>
+  Effect.gen(function* () {
+    const shown = /```text\n(\{"content"[\s\S]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1]
+    assert.strictEqual(yield* run("start", {}), shown)
+  })
+)
+
+it.scopedLive("the example of Violet prints a page of merchants", () =>
   Effect.gen(function* () {
     const { env } = yield* served
     assert.include(yield* run("violet", env), "Merchant 1\n")
+  })
+)
+
+it.scopedLive("the example that serves a sandbox says where, and another program signs in to it", () =>
+  Effect.gen(function* () {
+    const { env } = yield* served
+    const process = yield* start("sandbox", { PORT: "0" })
+    const said = yield* process.stdout.pipe(
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.filterMap((line) => Option.fromNullable(/http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0])),
+      Stream.runHead
+    )
+    const address = Option.getOrElse(said, () => "")
+    assert.include(yield* run("violet", { ...env, VIOLET_BASE_URL: `${address}/v1` }), "Merchant 1\n")
+  }).pipe(Effect.provide(NodeContext.layer))
+)
+
+/** What a page has of a browser, with a sandbox at the other end of `fetch`. */
+const page = Effect.fnUntraced(function* (code: string, sandbox: OAuth2Sandbox.Service, items: Map<string, string>) {
+  const printed = yield* Deferred.make<string>()
+  const asked: Array<string> = []
+  const handler = HttpApp.toWebHandler(sandbox.served)
+  const context = createContext({
+    ...{ AbortController, Headers, ReadableStream, Request, Response, TextDecoder, TextEncoder, URL, URLSearchParams },
+    ...{ clearTimeout, crypto, queueMicrotask, setTimeout },
+    console: { log: (line: string) => Deferred.unsafeDone(printed, Effect.succeed(line)) },
+    fetch: (url: URL, init: RequestInit) => handler(new Request(url, init)),
+    localStorage: {
+      getItem: (key: string) => items.get(key) ?? null,
+      setItem: (key: string, value: string) => void items.set(key, value)
+    },
+    prompt: (question: string) => {
+      asked.push(question)
+      return question === "Password" ? "test-password" : "test-user@example.com"
+    }
+  })
+  runInContext(`"use strict";${code}`, context, { timeout: 30_000 })
+  return { asked, printed: yield* Deferred.await(printed) }
+})
+
+it.live("the example of a browser asks for the password once, and is signed in when the page is loaded again", () =>
+  Effect.gen(function* () {
+    const sandbox = yield* OAuth2Sandbox.make({ clientId: "orders-page", authentication: "none" })
+    const { outputFiles } = yield* Effect.promise(() =>
+      build({
+        absWorkingDir: root,
+        entryPoints: ["examples/browser.ts"],
+        bundle: true,
+        minify: true,
+        platform: "browser",
+        write: false,
+        logLevel: "error"
+      })
+    )
+    const code = outputFiles[0]?.text ?? ""
+    const items = new Map<string, string>()
+    const first = yield* page(code, sandbox, items)
+    assert.deepStrictEqual(first.asked, ["User name", "Password"])
+    assert.include(first.printed, "Order 1")
+    const second = yield* page(code, sandbox, items)
+    assert.deepStrictEqual(second, { asked: [], printed: first.printed })
+    const { complaints, logins } = yield* sandbox.report
+    assert.deepStrictEqual({ complaints, logins }, { complaints: 0, logins: 1 })
   })
 )
 
