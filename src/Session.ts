@@ -142,7 +142,7 @@ export const make = (
     )
     const renewable: Renewable = { renewalDelay: Pilot.renewalDelay(engine), renew: Pilot.renew(engine) }
     yield* Effect.addFinalizer(() => Pilot.close(engine))
-    const slow = Calls.obtain(engine, Calls.anyToken)
+    const slow = Calls.use(engine)
     return {
       // Law 1: no lock, no fiber, no store. Either clock may say that the token is no longer fresh (law 5).
       accessToken: Effect.clockWith((clock) => {

@@ -10,6 +10,7 @@ import * as Token from "../Token.js"
 import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
 import { type Engine, own, transition } from "./engine.js"
+import * as Held from "./held.js"
 import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
 import * as Resting from "./resting.js"
 import * as SignIn from "./signIn.js"
@@ -44,6 +45,28 @@ export const obtain = (
       )
     )
   )
+
+/**
+ * A valid token, for a caller who has no fresh one. In a herd nearly everybody finds a flight and nothing to be served
+ * meanwhile; those join it (law 6) as they would if they had asked, and change nothing.
+ */
+export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError> =>
+  Effect.clockWith((clock) => {
+    const { flight, held } = engine.snapshot.state
+    const nanos = clock.unsafeCurrentTimeNanos()
+    const phase = Held.phase(held, engine.leeway, { millis: clock.unsafeCurrentTimeMillis(), nanos })
+    if (flight === undefined || engine.closed || phase === "fresh" || phase === "stale") {
+      return obtain(engine, anyToken)
+    }
+    const again = Effect.suspend(() => obtain(engine, anyToken, nanos + engine.setting.patience))
+    return Effect.uninterruptibleMask((restore) =>
+      follow(engine, { _tag: "Join", flight }, restore, {
+        waited: again,
+        superseded: again,
+        failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
+      })
+    )
+  })
 
 /** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
 const follow = (

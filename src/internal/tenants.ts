@@ -180,7 +180,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
       )
 
     const obtain = (key: K, of: Engine.Engine | undefined) =>
-      using(key, (engine) => (isOf(engine, of) ? Calls.obtain(engine, Calls.anyToken) : moved))
+      using(key, (engine) => (isOf(engine, of) ? Calls.use(engine) : moved))
 
     const logout = (key: K): Effect.Effect<void, AuthError | E> =>
       using(key, (engine) =>
