@@ -15,7 +15,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import type * as AuthError from "../src/AuthError.js"
+import * as AuthError from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as Token from "../src/Token.js"
@@ -558,26 +558,29 @@ const gated = (statusOf: (host: string, token: string | undefined) => number) =>
   })
 
 describe("what comes between", () => {
-  it.effect("laws 8 and 31: the closing map waits for a tenant that is being invalidated", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const store = yield* TokenStore.makeMemory
-      const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
-      const { map, of } = yield* Scope.extend(tenants(options), scope)
-      const exchange = yield* held
-      of("a").next(exchange.exchange)
-      yield* Effect.fork(map.accessToken("a"))
-      yield* exchange.sent
-      yield* Effect.fork(map.invalidate("a"))
-      yield* settled
-      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* settled
-      assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
-      yield* exchange.answer
-      yield* Fiber.join(close)
-      assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
-    })
-  )
+  for (const invalidated of [false, true]) {
+    const whom = invalidated ? "a tenant that is being invalidated" : "what is under way"
+    it.effect(`laws 8 and 31: the closing map waits for ${whom}, and the store has it`, () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const store = yield* TokenStore.makeMemory
+        const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
+        const { map, of } = yield* Scope.extend(tenants(options), scope)
+        const exchange = yield* held
+        of("a").next(exchange.exchange)
+        yield* Effect.fork(map.accessToken("a"))
+        yield* exchange.sent
+        if (invalidated) yield* Effect.fork(map.invalidate("a"))
+        yield* settled
+        const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* settled
+        assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
+        yield* exchange.answer
+        yield* Fiber.join(close)
+        assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
+      })
+    )
+  }
 
   it.scoped("whoever invalidates a tenant that is being invalidated waits as well", () =>
     Effect.gen(function* () {
@@ -904,25 +907,6 @@ describe("for what a session is closed, and for what not", () => {
 })
 
 describe("a map that closes", () => {
-  it.effect("laws 8 and 31: waits for what is under way, and the store has it", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const store = yield* TokenStore.makeMemory
-      const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
-      const { map, of } = yield* Scope.extend(tenants(options), scope)
-      const exchange = yield* held
-      of("a").next(exchange.exchange)
-      yield* Effect.fork(map.accessToken("a"))
-      yield* exchange.sent
-      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* settled
-      assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
-      yield* exchange.answer
-      yield* Fiber.join(close)
-      assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
-    })
-  )
-
   it.effect("law 31: waits for all at once, and no longer than for one", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -937,6 +921,77 @@ describe("a map that closes", () => {
       yield* TestClock.adjust("11 seconds")
       yield* settled
       assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
+    })
+  )
+})
+
+describe("what a session of a map has", () => {
+  it.scoped("an end, also when nothing but its status was asked for", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ idleTimeToLive: "1 minute" })
+      yield* map.session("a").status
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* open(map), [])
+      assert.strictEqual(of("a").count().total, 0)
+    })
+  )
+
+  it.scoped("no renewal but by its users, with on-use, also when it is looked at whether it may go", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({
+        provider: { lifetime: "12 minutes" },
+        idleTimeToLive: "10 minutes",
+        renewal: "on-use"
+      })
+      yield* map.accessToken("a")
+      yield* TestClock.adjust("1 minute")
+      yield* map.accessToken("a")
+      // Stale after nine minutes and a half, and looked at after ten.
+      yield* TestClock.adjust("9 minutes")
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      assert.strictEqual(of("a").count().refresh, 0)
+    })
+  )
+
+  it.scoped("its seed, for as long as the store keeps nothing", () =>
+    Effect.gen(function* () {
+      const made = named("a", { rotation: "single-use" })
+      const map = yield* SessionMap.make({
+        idleTimeToLive: "1 minute",
+        lookup: (account: string) =>
+          Effect.succeed({
+            provider: made.service,
+            account,
+            seed: Token.make({ refreshToken: secret(`test-${account}`) })
+          })
+      }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
+      yield* map.accessToken("x")
+      yield* TestClock.adjust("6 minutes")
+      yield* map.accessToken("x")
+      yield* map.accessToken("y")
+      assert.deepStrictEqual(made.presented, ["test-x", "test-refresh-1", "test-y"])
+    })
+  )
+
+  it.scoped("law 18: what the store could not take until it was invalidated is saved as it closes", () =>
+    Effect.gen(function* () {
+      const store = yield* TokenStore.makeMemory
+      let down = true
+      const { map, of } = yield* tenants({
+        provider: { lifetime: "1 day" },
+        store: Effect.succeed({
+          ...store,
+          save: (key, entry) =>
+            down ? new AuthError.StoreFailure({ operation: "save", problem: "down" }) : store.save(key, entry)
+        })
+      })
+      yield* map.accessToken("a")
+      assert.isFalse((yield* map.session("a").status).saved)
+      down = false
+      yield* map.invalidate("a")
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-1")
+      assert.strictEqual(of("a").count().total, 1)
     })
   )
 })
