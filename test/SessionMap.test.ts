@@ -15,7 +15,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import type * as AuthError from "../src/AuthError.js"
+import * as AuthError from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as Token from "../src/Token.js"
@@ -558,26 +558,29 @@ const gated = (statusOf: (host: string, token: string | undefined) => number) =>
   })
 
 describe("what comes between", () => {
-  it.effect("laws 8 and 31: the closing map waits for a tenant that is being invalidated", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const store = yield* TokenStore.makeMemory
-      const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
-      const { map, of } = yield* Scope.extend(tenants(options), scope)
-      const exchange = yield* held
-      of("a").next(exchange.exchange)
-      yield* Effect.fork(map.accessToken("a"))
-      yield* exchange.sent
-      yield* Effect.fork(map.invalidate("a"))
-      yield* settled
-      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* settled
-      assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
-      yield* exchange.answer
-      yield* Fiber.join(close)
-      assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
-    })
-  )
+  for (const invalidated of [false, true]) {
+    const whom = invalidated ? "a tenant that is being invalidated" : "what is under way"
+    it.effect(`laws 8 and 31: the closing map waits for ${whom}, and the store has it`, () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const store = yield* TokenStore.makeMemory
+        const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
+        const { map, of } = yield* Scope.extend(tenants(options), scope)
+        const exchange = yield* held
+        of("a").next(exchange.exchange)
+        yield* Effect.fork(map.accessToken("a"))
+        yield* exchange.sent
+        if (invalidated) yield* Effect.fork(map.invalidate("a"))
+        yield* settled
+        const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* settled
+        assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
+        yield* exchange.answer
+        yield* Fiber.join(close)
+        assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
+      })
+    )
+  }
 
   it.scoped("whoever invalidates a tenant that is being invalidated waits as well", () =>
     Effect.gen(function* () {
@@ -680,10 +683,15 @@ describe("what comes between", () => {
 
   it.scoped("one lookup, also when callers come between its steps", () =>
     Effect.gen(function* () {
-      for (let lead = 0; lead < 12; lead++) {
-        const { lookups, map } = yield* tenants({ before: () => settled })
-        yield* Effect.all([finely(map.accessToken("a"), lead), finely(map.accessToken("a"), 0)], { concurrency: 2 })
-        assert.deepStrictEqual(lookups, ["a"], `${lead}`)
+      for (let lead = 0; lead < 8; lead++) {
+        for (let ticks = 1; ticks < 4; ticks++) {
+          const { lookups, map } = yield* tenants({ before: () => settled })
+          const first = yield* Effect.fork(finely(map.accessToken("a"), lead))
+          yield* Effect.repeatN(Effect.yieldNow(), ticks - 1)
+          yield* map.accessToken("a")
+          yield* Fiber.join(first)
+          assert.deepStrictEqual(lookups, ["a"], `${lead}, ${ticks}`)
+        }
       }
     })
   )
@@ -853,6 +861,137 @@ describe("bad input", () => {
       yield* clock.setWall("30 days", -1)
       yield* clock.advance("30 minutes")
       assert.deepStrictEqual(yield* open(map), [])
+    })
+  )
+})
+
+describe("for what a session is closed, and for what not", () => {
+  it.scoped("law 5: a reader by key is told by either clock that a token has ended", () =>
+    manually(function* (clock) {
+      const { map, of } = yield* tenants({ provider: { lifetime: "5 minutes" }, renewal: "on-use" })
+      yield* map.accessToken("a")
+      yield* clock.setWall("6 minutes")
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-2")
+      yield* clock.setWall("1 day", -1)
+      yield* clock.advance("6 minutes")
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-3")
+      assert.strictEqual(of("a").count().total, 3)
+    })
+  )
+
+  it.scoped("whoever asks for a status uses it, whoever asks for all of them does not", () =>
+    Effect.gen(function* () {
+      const { lookups, map } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "10 minutes" })
+      yield* map.accessToken("a")
+      yield* map.accessToken("b")
+      for (let i = 0; i < 3; i++) {
+        yield* TestClock.adjust("9 minutes")
+        yield* map.session("a").status
+        yield* map.statuses
+      }
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      assert.deepStrictEqual(lookups, ["a", "b"])
+    })
+  )
+
+  it.scoped("law 11: to be closed is no way to more exchanges than a handful a minute", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "1 second" })
+      for (let i = 0; i < 30; i++) {
+        yield* Effect.flatMap(map.accessToken("a"), map.session("a").reject)
+        yield* TestClock.adjust("2 seconds")
+      }
+      assert.isAtMost(of("a").count().total, 7)
+    })
+  )
+})
+
+describe("a map that closes", () => {
+  it.effect("law 31: waits for all at once, and no longer than for one", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const options = { shutdownDeadline: "10 seconds", timeout: "1 hour" } as const
+      const { map, of } = yield* Scope.extend(tenants(options), scope)
+      for (const key of ["a", "b", "c"]) {
+        of(key).always(() => Effect.never)
+        yield* Effect.fork(Effect.either(map.accessToken(key)))
+      }
+      yield* settled
+      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("11 seconds")
+      yield* settled
+      assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
+    })
+  )
+})
+
+describe("what a session of a map has", () => {
+  it.scoped("an end, also when nothing but its status was asked for", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ idleTimeToLive: "1 minute" })
+      yield* map.session("a").status
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* open(map), [])
+      assert.strictEqual(of("a").count().total, 0)
+    })
+  )
+
+  it.scoped("no renewal but by its users, with on-use, also when it is looked at whether it may go", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({
+        provider: { lifetime: "12 minutes" },
+        idleTimeToLive: "10 minutes",
+        renewal: "on-use"
+      })
+      yield* map.accessToken("a")
+      yield* TestClock.adjust("1 minute")
+      yield* map.accessToken("a")
+      // Stale after nine minutes and a half, and looked at after ten.
+      yield* TestClock.adjust("9 minutes")
+      assert.deepStrictEqual(yield* open(map), ["a"])
+      assert.strictEqual(of("a").count().refresh, 0)
+    })
+  )
+
+  it.scoped("its seed, for as long as the store keeps nothing", () =>
+    Effect.gen(function* () {
+      const made = named("a", { rotation: "single-use" })
+      const map = yield* SessionMap.make({
+        idleTimeToLive: "1 minute",
+        lookup: (account: string) =>
+          Effect.succeed({
+            provider: made.service,
+            account,
+            seed: Token.make({ refreshToken: secret(`test-${account}`) })
+          })
+      }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
+      yield* map.accessToken("x")
+      yield* TestClock.adjust("6 minutes")
+      yield* map.accessToken("x")
+      yield* map.accessToken("y")
+      assert.deepStrictEqual(made.presented, ["test-x", "test-refresh-1", "test-y"])
+    })
+  )
+
+  it.scoped("law 18: what the store could not take until it was invalidated is saved as it closes", () =>
+    Effect.gen(function* () {
+      const store = yield* TokenStore.makeMemory
+      let down = true
+      const { map, of } = yield* tenants({
+        provider: { lifetime: "1 day" },
+        store: Effect.succeed({
+          ...store,
+          save: (key, entry) =>
+            down ? new AuthError.StoreFailure({ operation: "save", problem: "down" }) : store.save(key, entry)
+        })
+      })
+      yield* map.accessToken("a")
+      assert.isFalse((yield* map.session("a").status).saved)
+      down = false
+      yield* map.invalidate("a")
+      assert.strictEqual(value(yield* map.accessToken("a")), "a-test-access-1")
+      assert.strictEqual(of("a").count().total, 1)
     })
   )
 })
