@@ -14,6 +14,8 @@ interface Statements<S> {
    * change it, and where there is this one, the driver counts the rows that they changed; else they answer them.
    */
   readonly blank?: (id: string) => S
+  /** Only where a row may be there and not be loaded: tells whether it is. */
+  readonly isKept?: (id: string) => S
   readonly save: (id: string, generation: number, revision: number, contents: string) => S
   readonly lease: (id: string, owner: string, millis: number) => S
   readonly release: (id: string, owner: string) => S
@@ -123,6 +125,8 @@ export const mysql: Dialect = {
       load: (id) =>
         sql`SELECT generation, revision, contents, TIMESTAMPDIFF(MICROSECOND, saved_at, ${now}) / 1e3 AS age
           FROM ${table} WHERE \`key\` = ${id} AND generation IS NOT NULL`,
+      // Where uncommitted rows may be read, InnoDB passes over one whose long text is just being written.
+      isKept: (id) => sql`SELECT 1 AS kept FROM ${table} WHERE \`key\` = ${id} AND generation IS NOT NULL`,
       blank: (id) => sql`INSERT IGNORE INTO ${table} (\`key\`) VALUES (${id})`,
       save: (id, generation, revision, contents) =>
         sql`UPDATE ${table} SET generation = ${generation}, revision = ${revision}, contents = ${contents}, saved_at = ${now}

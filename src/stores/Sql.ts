@@ -90,9 +90,23 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, 
           : Effect.map(Effect.zipRight(statements.blank(id), statement.raw), hasChanged)
       )
 
+    /** Looks until there is a row, or none: see `isKept`. */
+    const looked = (id: string, tries = 50): Effect.Effect<ReadonlyArray<unknown>, StoreFailure> =>
+      Effect.flatMap(run("load", statements.load(id)), (rows) =>
+        rows.length > 0 || statements.isKept === undefined
+          ? Effect.succeed(rows)
+          : Effect.flatMap(run("load", statements.isKept(id)), (kept) =>
+              kept.length === 0
+                ? Effect.succeed(rows)
+                : tries === 0
+                  ? new StoreFailure({ operation: "load", problem: "the row is being written for too long" })
+                  : looked(id, tries - 1)
+            )
+      )
+
     return {
       load: Effect.fnUntraced(function* (key) {
-        const rows = yield* run("load", statements.load(yield* idOf(key)))
+        const rows = yield* looked(yield* idOf(key))
         // What could not be read is not told: it may be half a token.
         const problem = `a row of the table ${name} is damaged (nothing was changed; remove it by hand to start anew)`
         const [entry] = yield* Effect.mapError(

@@ -197,7 +197,11 @@ it.scopedLive("the example of a stream reads every page once, whatever happens t
       VIOLET_PASSWORD: "test-password",
       VIOLET_BASE_URL: yield* serve(sandbox)
     })
-    assert.strictEqual(output, Array.from({ length: 80 }, (_, index) => `Merchant ${index + 1}\n`).join(""))
+    assert.deepStrictEqual(
+      // What was logged of the 503 stands between them.
+      output.split("\n").filter((line) => line.startsWith("Merchant")),
+      Array.from({ length: 80 }, (_, index) => `Merchant ${index + 1}`)
+    )
     assert.deepInclude({ ...(yield* sandbox.report) }, { complaints: 0, logins: 1, exchanges: 3 })
   })
 )
