@@ -61,9 +61,25 @@ const doubling = (first: Duration.Duration, longest: Duration.Duration, times: n
  */
 export const coolDown = (failures: number, random: number, retryAfter: Duration.Duration): Duration.Duration =>
   Duration.max(
-    Duration.times(doubling(Duration.millis(250), Duration.seconds(30), failures), 1 - clampUnit(random) / 4),
+    Duration.times(doubling(Duration.millis(250), longestCoolDown, failures), 1 - clampUnit(random) / 4),
     Duration.min(retryAfter, longestRetryAfter)
   )
+
+/**
+ * The longest cool-down that is not the server's own wish: 30 seconds (law 9).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const longestCoolDown: Duration.Duration = Duration.seconds(30)
+
+/**
+ * The longest cool-down of refused credentials: one hour (law 16).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const longestCredentialsCoolDown: Duration.Duration = Duration.hours(1)
 
 /**
  * A `Retry-After` longer than this is taken for this: one hour.
@@ -90,7 +106,7 @@ export const strikeCoolDown = (strikes: number): Duration.Duration =>
  * @category combinators
  */
 export const credentialsCoolDown = (refusals: number): Duration.Duration =>
-  doubling(Duration.minutes(1), Duration.hours(1), refusals)
+  doubling(Duration.minutes(1), longestCredentialsCoolDown, refusals)
 
 /**
  * How often, at most, refused credentials are read again to see whether they changed: once a second.

@@ -408,6 +408,18 @@ describe("tenants that come and go", () => {
     })
   )
 
+  it.scoped("law 16: to be let go forgets no refusals in a row", () =>
+    Effect.gen(function* () {
+      const { map, of } = yield* tenants({ renewal: "on-use" })
+      of("a").always(fails(failure.credentials))
+      for (let use = 0; use < 36; use++) {
+        yield* Effect.flip(map.accessToken("a"))
+        yield* TestClock.adjust("20 minutes")
+      }
+      assert.isAtMost(of("a").count().total, 17)
+    })
+  )
+
   it.scoped("a session is not let go during an exchange, nor while somebody looks at its changes", () =>
     Effect.gen(function* () {
       const { map, of } = yield* tenants({ idleTimeToLive: "1 second", timeout: "1 hour" })

@@ -74,9 +74,18 @@ export const newest = (
  */
 export const holdsOn = (state: State, now: Moment.Moment): number => {
   if (state.flight !== undefined || !state.saved) return Number.POSITIVE_INFINITY
-  const until = [state.block?.until, state.refused?.until, state.strikes?.until, recentHaste(state)]
+  const until = [
+    // How often it failed in a row is worth remembering for as long as it could make the next cool-down.
+    later(state.block?.until, RenewalPolicy.longestCoolDown),
+    later(state.refused?.until, RenewalPolicy.longestCredentialsCoolDown),
+    state.strikes?.until,
+    recentHaste(state)
+  ]
   return Math.max(0, ...until.map((at) => (at === undefined ? 0 : Number(at - now.nanos) / 1e6)))
 }
+
+const later = (at: bigint | undefined, by: Duration.Duration): bigint | undefined =>
+  at === undefined ? undefined : at + nanos(by)
 
 const recentHaste = ({ hasty }: State): bigint | undefined => {
   const last = hasty.at(-1)
