@@ -1,6 +1,6 @@
 import { HttpClientRequest } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Either, Fiber, Option, Redacted, TestClock } from "effect"
+import { Duration, Effect, Either, Exit, Fiber, Option, Redacted, TestClock } from "effect"
 import { TestProvider } from "effect-auth/testing"
 import type { AuthError } from "../../src/AuthError.js"
 import * as Token from "../../src/Token.js"
@@ -297,6 +297,18 @@ describe("what it tells", () => {
       const before = yield* provider.report
       yield* of(provider).login
       assert.deepStrictEqual([before.asked, before.exchanges], [[], 0])
+    })
+  )
+
+  it.effect("a step that throws is over, and is not counted as one under way", () =>
+    Effect.gen(function* () {
+      const provider = yield* TestProvider.make()
+      yield* provider.next(() => {
+        throw new Error("a defect in a step")
+      })
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(of(provider).login)))
+      yield* of(provider).login
+      assert.strictEqual((yield* provider.report).maxConcurrentExchanges, 1)
     })
   )
 
