@@ -1,6 +1,6 @@
 /**
- * What a flight does next, as a pure function: state × event × now → command × state. `internal/pilot` carries the commands out
- * and feeds back what became of them.
+ * What a flight does next, as a pure function: state × event × now → command × state. `internal/pilot` carries the
+ * commands out and feeds back what became of them.
  *
  * @since 0.1.0
  */

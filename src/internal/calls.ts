@@ -36,11 +36,7 @@ export const obtain = (
         }),
         ({ answer, ask }) => {
           const again = Effect.suspend(() => obtain(engine, (state) => [ask, state], ask.deadline))
-          return follow(engine, answer, restore, {
-            waited: again,
-            superseded: again,
-            failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
-          })
+          return follow(engine, answer, restore, untilPatienceEnds(again))
         }
       )
     )
@@ -60,24 +56,30 @@ export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError>
     }
     const again = Effect.suspend(() => obtain(engine, anyToken, nanos + engine.setting.patience))
     return Effect.uninterruptibleMask((restore) =>
-      follow(engine, { _tag: "Join", flight }, restore, {
-        waited: again,
-        superseded: again,
-        failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
-      })
+      follow(engine, { _tag: "Join", flight }, restore, untilPatienceEnds(again))
     )
   })
+
+/** What a caller does once a wait is over. */
+interface Then {
+  readonly waited: Effect.Effect<Token.AccessToken, AuthError>
+  readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
+  readonly failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
+}
+
+/** Asks again, but after a failure that waiting does not mend (law 9). */
+const untilPatienceEnds = (again: Effect.Effect<Token.AccessToken, AuthError>): Then => ({
+  waited: again,
+  superseded: again,
+  failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
+})
 
 /** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
 const follow = (
   engine: Engine,
   answer: Question.Answer,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
-  then: {
-    readonly waited: Effect.Effect<Token.AccessToken, AuthError>
-    readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
-    readonly failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
-  }
+  then: Then
 ): Effect.Effect<Token.AccessToken, AuthError> => {
   switch (answer._tag) {
     case "Serve":
@@ -107,7 +109,7 @@ export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.Ac
           const until = deadline ?? now.nanos + engine.setting.patience
           return [{ answer: SignIn.beforeLogin(state, until, now), until }, state]
         })
-        const then = {
+        const then: Then = {
           waited: Effect.suspend(() => login(engine, until)),
           superseded: Effect.suspend(() => obtain(engine, anyToken)),
           failed: Effect.fail

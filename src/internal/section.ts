@@ -91,8 +91,7 @@ export const make = (to: Courier.Addresses): Section => {
       // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
       const still = beat === undefined ? Effect.void : Fiber.interrupt(beat)
       return still.pipe(
-        // In a fiber of its own, as the flight may have been interrupted by the closing session.
-        Effect.zipRight(Effect.flatMap(Effect.forkDaemon(Courier.release(to, owner)), Fiber.await)),
+        Effect.zipRight(toItsEnd(Courier.release(to, owner))),
         Effect.zipRight(Deferred.succeed(done, void 0))
       )
     })
@@ -102,10 +101,8 @@ export const make = (to: Courier.Addresses): Section => {
     const mine = hold
     if (mine === undefined || mine.beat !== undefined) return Effect.void
     const { owner } = mine
-    // In a fiber of its own: a beat that was sent has arrived before it is over, whoever stops the beating.
-    const beat = Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Courier.lease(to, owner)), Fiber.await))
     return Effect.sleep(RenewalPolicy.leaseBeat).pipe(
-      Effect.zipRight(beat),
+      Effect.zipRight(Effect.uninterruptible(toItsEnd(Courier.lease(to, owner)))),
       Effect.forever,
       Effect.interruptible,
       Effect.forkDaemon,
@@ -115,6 +112,10 @@ export const make = (to: Courier.Addresses): Section => {
 
   return { enter, leave }
 }
+
+/** In a fiber of its own: whoever waits may have been interrupted, by a closing session or at the end of the beating. */
+const toItsEnd = <A>(effect: Effect.Effect<A>): Effect.Effect<unknown> =>
+  Effect.flatMap(Effect.forkDaemon(effect), Fiber.await)
 
 const taken: Event = {
   _tag: "LockFailed",
