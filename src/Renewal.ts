@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Agenda } from "./internal/agenda.js"
+import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import type { Renewable } from "./Session.js"
 
@@ -29,11 +30,10 @@ export interface Service {
  */
 export class Renewal extends Context.Tag("effect-auth/Renewal")<Renewal, Service>() {}
 
-/** Both clocks in milliseconds: they drift apart when one is set, or when the machine slept. */
-const clocks = Effect.map(Effect.clock, (clock) => ({
-  wall: clock.unsafeCurrentTimeMillis(),
-  monotonic: Number(clock.unsafeCurrentTimeNanos()) / 1e6
-}))
+/** How far the clocks are apart, in milliseconds: that changes when one is set, or when the machine slept. */
+const distance = ({ millis, nanos }: Moment.Moment) => millis - monotonic(nanos)
+
+const monotonic = (nanos: bigint) => Number(nanos) / 1e6
 
 /**
  * Starts the fiber. It survives whatever becomes of the renewals, and ends with its scope (law 29).
@@ -44,35 +44,30 @@ const clocks = Effect.map(Effect.clock, (clock) => ({
 export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(function* () {
   const wake = yield* Effect.makeLatch(false)
   const agenda = new Agenda<Renewable>()
-  let apart = yield* Effect.map(clocks, ({ monotonic, wall }) => wall - monotonic)
+  let apart = yield* Effect.map(Moment.now, distance)
 
   const watch = (session: Renewable): Effect.Effect<void> =>
-    Effect.flatMap(Effect.all([session.renewalDelay, clocks]), ([delay, { monotonic }]) => {
-      if (delay === undefined) {
-        agenda.remove(session)
-        // Looked at twice: what changed since the first look was perhaps entered before this left.
-        return Effect.flatMap(session.renewalDelay, (now) => (now === undefined ? Effect.void : watch(session)))
+    Effect.flatMap(Moment.now, (now) => {
+      // Looked at and entered in one step: nothing that another look finds meanwhile is overwritten.
+      const delay = session.renewalDelay(now)
+      if (delay !== undefined) {
+        return agenda.put(session, monotonic(now.nanos) + delay) ? Effect.asVoid(wake.open) : Effect.void
       }
-      const entered = agenda.put(session, monotonic + delay) ? wake.open : Effect.void
-      // Likewise, and what another look found since may have been put to an earlier moment.
-      return Effect.zipRight(
-        entered,
-        Effect.flatMap(session.renewalDelay, (now) =>
-          now === undefined || now < delay - 1000 ? watch(session) : Effect.void
-        )
-      )
+      agenda.remove(session)
+      return Effect.void
     })
 
   /** Renews what is due, and answers how long nothing will be. */
   const tick: Effect.Effect<Duration.Duration> = Effect.gen(function* () {
-    const { monotonic, wall } = yield* clocks
+    const now = yield* Moment.now
     // Whatever moved the clocks apart moved the moments of renewal as well: all are looked at again.
-    if (Math.abs(wall - monotonic - apart) > 1000) {
-      apart = wall - monotonic
+    if (Math.abs(distance(now) - apart) > 1000) {
+      apart = distance(now)
       yield* Effect.forEach(agenda.all(), watch, { discard: true })
     }
     for (let next = agenda.first; next !== undefined; next = agenda.first) {
-      if (agenda.at > monotonic) return Duration.millis(Math.ceil(agenda.at - monotonic))
+      const wait = agenda.at - monotonic(now.nanos)
+      if (wait > 0) return Duration.millis(Math.ceil(wait))
       agenda.remove(next)
       yield* next.renew
       yield* watch(next)

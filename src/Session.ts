@@ -20,6 +20,7 @@ import * as Engine from "./internal/engine.js"
 import * as Key from "./internal/key.js"
 import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
+import type * as Moment from "./Moment.js"
 import * as Question from "./Question.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
@@ -77,8 +78,8 @@ export class Session extends Context.Tag("effect-auth/Session")<Session, Service
  * @category models
  */
 export interface Renewable {
-  /** In how many milliseconds the session wants to be renewed; `undefined` while there is nothing to renew. */
-  readonly renewalDelay: Effect.Effect<number | undefined>
+  /** In how many milliseconds from now the session wants to be renewed; `undefined` while there is nothing to renew. */
+  readonly renewalDelay: (now: Moment.Moment) => number | undefined
   /** Starts the exchange if it is due, and waits for nothing. */
   readonly renew: Effect.Effect<void>
 }
@@ -140,7 +141,7 @@ export const make = (
       SessionState.starting(options.seed, now),
       now
     )
-    const renewable: Renewable = { renewalDelay: Pilot.renewalDelay(engine), renew: Pilot.renew(engine) }
+    const renewable: Renewable = { renewalDelay: (now) => Pilot.renewalDelay(engine, now), renew: Pilot.renew(engine) }
     yield* Effect.addFinalizer(() => Pilot.close(engine))
     const slow = Calls.use(engine)
     return {

@@ -127,29 +127,33 @@ export const nanos = (duration: Duration.Duration): bigint =>
 export const minute = nanos(Duration.minutes(1))
 
 /** Whether the token in hand ought to be fresh, by its own lifetime and the clock that cannot jump. */
-export const ripensLater = (rules: Rules, state: State, now: Now): boolean =>
+export const ripensLater = (rules: Rules, state: State, now: Moment.Moment): boolean =>
   state.held !== undefined && Held.ripensLater(state.held, rules.leeway, now)
 
 /** When tokens that ought to have been fresh were replaced, within the last minute. */
-export const recent = (state: State, now: Now): ReadonlyArray<bigint> =>
+export const recent = (state: State, now: Moment.Moment): ReadonlyArray<bigint> =>
   state.hasty.filter((at) => now.nanos - at < minute)
 
 /** Law 11: whether this token ought to be fresh and too many such were replaced within a minute already. */
-export const tooHasty = (rules: Rules, state: State, now: Now): boolean =>
+export const tooHasty = (rules: Rules, state: State, now: Moment.Moment): boolean =>
   ripensLater(rules, state, now) && recent(state, now).length >= RenewalPolicy.hastyExchanges
 
 /** Whether a set that is still valid may be renewed: not while its refresh token is in doubt (law 13). */
-export const eager = (rules: Rules, held: Held.Held, now: Now): boolean =>
+export const eager = (rules: Rules, held: Held.Held, now: Moment.Moment): boolean =>
   held.refresh._tag !== "Doubtful" || withinReuseWindow(rules, held.refresh, now)
 
 /** Whether the server has promised to forgive one more presentation of a refresh token in doubt (law 13). */
-export const withinReuseWindow = (rules: Rules, doubt: Held.RefreshState & { _tag: "Doubtful" }, now: Now): boolean =>
+export const withinReuseWindow = (
+  rules: Rules,
+  doubt: Held.RefreshState & { _tag: "Doubtful" },
+  now: Moment.Moment
+): boolean =>
   !doubt.again &&
   rules.provider.reuseWindow !== undefined &&
   now.nanos - doubt.since.nanos < nanos(rules.provider.reuseWindow)
 
 /** How many milliseconds from now the set in hand is to be renewed; undefined when nothing is to be renewed (law 29). */
-export const renewalDelay = (rules: Rules, state: State, now: Now): number | undefined => {
+export const renewalDelay = (rules: Rules, state: State, now: Moment.Moment): number | undefined => {
   const { block, held } = state
   if (held === undefined || state.flight !== undefined) return undefined
   if (block !== undefined && (block.until === undefined || !AuthError.isTransient(block.failure))) return undefined

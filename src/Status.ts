@@ -91,7 +91,7 @@ export const make = (rules: Rules, state: State, now: Moment.Moment, since?: Sin
   const is = stateOf(rules, state, now)
   const wall = (millis: number) => DateTime.unsafeMake(Math.round(millis))
   const age = (from: Moment.Moment) => Duration.millis(Moment.age(from, now))
-  const delay = renewalDelay(rules, state, { ...now, random: 0 })
+  const delay = renewalDelay(rules, state, now)
   // That nothing can obtain another token is no failure before the one in hand has ended.
   const early = isAlive(token) && block?.failure._tag === "TokenExpired"
   const told = early ? Option.none() : Option.fromNullable(block)

@@ -128,36 +128,45 @@ export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
  * @since 0.1.0
  * @category constructors
  */
-export const makeMemory: Effect.Effect<Service> = Effect.sync((): Service => {
+export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
   const entries = new Map<string, { readonly entry: Entry; readonly since: Moment.Moment }>()
-  const leases = new Map<string, { readonly owner: string; readonly until: bigint }>()
-  return Immediate.make<Service>({
+  const leases = new Map<string, { readonly owner: string; readonly until: bigint | undefined }>()
+  const load: Immediate.Immediate<Entry>["load"] = (key, now) => {
+    const kept = entries.get(key)
+    return kept && { entry: kept.entry, age: Moment.age(kept.since, now) }
+  }
+  const save = (key: string, entry: Entry, since: Moment.Moment): boolean => {
+    const kept = entries.get(key)
+    if (kept !== undefined && !isNewer(entry, kept.entry)) return false
+    entries.set(key, { entry, since })
+    return true
+  }
+  const lease = (key: string, owner: string, { nanos }: Moment.Moment, duration?: Duration.Duration): boolean => {
+    const lease = leases.get(key)
+    const ended = lease?.until !== undefined && nanos >= lease.until
+    if (lease !== undefined && lease.owner !== owner && !ended) return false
+    const until = duration && nanos + BigInt(Math.round(Duration.toMillis(duration) * 1e6))
+    leases.set(key, { owner, until })
+    return true
+  }
+  const release = (key: string, owner: string): void => {
+    if (leases.get(key)?.owner === owner) leases.delete(key)
+  }
+  const store: Service = {
     load: (key) =>
       Effect.map(Moment.now, (now) =>
-        Option.map(Option.fromNullable(entries.get(key)), ({ entry, since }) => ({
-          ...entry,
-          age: Duration.millis(Moment.age(since, now))
+        Option.map(Option.fromNullable(load(key, now)), ({ age, entry: { contents, generation, revision } }) => ({
+          generation,
+          revision,
+          contents,
+          age: Duration.millis(age)
         }))
       ),
-    save: (key, entry) =>
-      Effect.map(Moment.now, (since) => {
-        const kept = entries.get(key)
-        if (kept !== undefined && !isNewer(entry, kept.entry)) return false
-        entries.set(key, { entry, since })
-        return true
-      }),
-    lease: (key, owner, duration) =>
-      Effect.map(Moment.now, ({ nanos }) => {
-        const lease = leases.get(key)
-        if (lease !== undefined && lease.owner !== owner && nanos < lease.until) return false
-        leases.set(key, { owner, until: nanos + BigInt(Math.round(Duration.toMillis(duration) * 1e6)) })
-        return true
-      }),
-    release: (key, owner) =>
-      Effect.sync(() => {
-        if (leases.get(key)?.owner === owner) leases.delete(key)
-      })
-  })
+    save: (key, entry) => Effect.map(Moment.now, (now) => save(key, entry, now)),
+    lease: (key, owner, duration) => Effect.map(Moment.now, (now) => lease(key, owner, now, duration)),
+    release: (key, owner) => Effect.sync(() => release(key, owner))
+  }
+  return Immediate.make<Entry, Service>(store, { load, save, lease, release })
 })
 
 /**

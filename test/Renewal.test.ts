@@ -218,7 +218,7 @@ describe("law 29: background renewal", () => {
       const sessions = Array.from({ length: 50 }, (_, i) => {
         let left: number | undefined = (50 - i) * 1000
         return {
-          renewalDelay: Effect.sync(() => left),
+          renewalDelay: () => left,
           renew: Effect.sync(() => {
             left = undefined
             order.push(50 - i)

@@ -146,7 +146,7 @@ describe("torn between any two operations", () => {
         let delay = 3_600_000
         let renewed = 0
         const one = {
-          renewalDelay: Effect.sync(() => delay),
+          renewalDelay: () => delay,
           renew: Effect.sync(() => {
             renewed++
             delay = 3_600_000

@@ -2,18 +2,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, StoreFailure } from "../AuthError.js"
+import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, type StoreFailure } from "../AuthError.js"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
 import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import type * as Token from "../Token.js"
-import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
-import * as Immediate from "./immediate.js"
+import type * as Keeper from "./keeper.js"
 import type { Observed } from "./observed.js"
 import type { Command, Event, Saved } from "./order.js"
-import * as Record from "./record.js"
+import type * as Record from "./record.js"
 import { settle } from "./settle.js"
 import * as Telemetry from "./telemetry.js"
 
@@ -21,7 +20,7 @@ import * as Telemetry from "./telemetry.js"
 export interface Addresses extends Observed {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
-  readonly store: TokenStore.Service
+  readonly keeper: Keeper.Keeper
   readonly key: string
   /** How long one exchange may take. */
   readonly timeout: Duration.Duration
@@ -30,9 +29,6 @@ export interface Addresses extends Observed {
   /** Whether the last save failed, which was told. */
   complained: boolean
 }
-
-/** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
-const storeTimeout = Duration.seconds(2)
 
 const exchange = <A>(
   { provider, timeout }: Addresses,
@@ -45,57 +41,24 @@ const exchange = <A>(
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
   })
 
-const asked = <A>(
-  { provider, store }: Addresses,
-  operation: StoreFailure["operation"],
-  effect: () => Effect.Effect<A, StoreFailure>
-): Effect.Effect<Either.Either<A, StoreFailure>> =>
-  Immediate.is(store)
-    ? Effect.either(Effect.suspend(effect))
-    : settle(provider.name, effect, storeTimeout, {
-        late: () => new StoreFailure({ operation, problem: "it does not answer" }),
-        broken: () => new StoreFailure({ operation, problem: "a defect in the store" })
-      })
-
-/** What the store keeps. For how long was told some time between asking and now: at the latest, that long ago. */
+/** What the store keeps. */
 export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>> =>
-  Effect.all([Moment.now, asked(to, "load", () => to.store.load(to.key)), Moment.now]).pipe(
-    Effect.map(([since, kept, now]) =>
-      Either.flatMap(
-        kept,
-        Option.match({
-          onNone: () => Either.right(Option.none()),
-          onSome: (found) => {
-            const age = Duration.sum(found.age, Duration.millis(Moment.age(since, now)))
-            return Either.map(Record.decode(to.key, { ...found, age }), Option.some)
-          }
-        })
-      )
-    ),
-    Effect.tap((found) => Effect.sync(() => (to.readable = Either.isRight(found))))
-  )
-
-const put = (to: Addresses, record: Record.Record): Effect.Effect<Either.Either<boolean, StoreFailure>> =>
-  asked(to, "save", () => to.store.save(to.key, Record.encode(to.key, record)))
+  Effect.map(to.keeper.load(to.key), (found) => {
+    to.readable = Either.isRight(found)
+    return found
+  })
 
 export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
   Effect.suspend(() =>
     to.readable
-      ? put(to, record)
+      ? to.keeper.save(to.key, record)
       : Effect.flatMap(load(to), (found) =>
-          Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : put(to, record)
+          Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : to.keeper.save(to.key, record)
         )
   ).pipe(
     Effect.tap((result) => Telemetry.saved(to, record.generation, result)),
     Effect.map(Either.match({ onLeft: () => "failed", onRight: (newer) => (newer ? "saved" : "older") }))
   )
-
-/** Takes the exclusive section, or keeps it; whether that worked. */
-export const lease = (to: Addresses, owner: string): Effect.Effect<Either.Either<boolean, StoreFailure>> =>
-  asked(to, "lock", () => to.store.lease(to.key, owner, RenewalPolicy.leaseDuration))
-
-export const release = (to: Addresses, owner: string): Effect.Effect<void> =>
-  Effect.asVoid(asked(to, "lock", () => to.store.release(to.key, owner)))
 
 /** How long somebody else may have the exclusive section: an exchange's time, and the one before it may have died with it. */
 export const longestWait = ({ provider, timeout }: Addresses): Duration.Duration =>

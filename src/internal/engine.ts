@@ -1,4 +1,3 @@
-import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -11,22 +10,21 @@ import type * as Credentials from "../Credentials.js"
 import * as Moment from "../Moment.js"
 import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
-import type * as TokenStore from "../TokenStore.js"
 import * as Held from "./held.js"
+import type * as Keeper from "./keeper.js"
 import * as News from "./news.js"
 import { apart, type said } from "./observed.js"
 import type * as Section from "./section.js"
 
 /** What the sessions of one layer have in common. */
 export interface Setting {
-  readonly store: TokenStore.Service
+  readonly keeper: Keeper.Keeper
   readonly leeway: Duration.Duration
   /** On the monotonic clock. */
   readonly patience: bigint
   readonly timeout: Duration.Duration
   readonly shutdownDeadline: Duration.Duration
-  /** What the fibers of a session run with, whichever caller started them. */
-  readonly context: Context.Context<never>
+  /** What the fibers of a session run with and say of themselves, whichever caller started them. */
   readonly said: Effect.Effect.Success<typeof said>
   /** Told when a flight has ended, or anything else has changed: the renewal listens. */
   readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
@@ -84,8 +82,8 @@ export class Engine {
     this.snapshot = snapshot(state, since, this.leeway)
   }
 
-  get store() {
-    return this.setting.store
+  get keeper() {
+    return this.setting.keeper
   }
 
   get leeway() {
@@ -103,11 +101,11 @@ const snapshot = (state: SessionState.State, since: Status.Since, leeway: Durati
 }
 
 /** Both clocks, and chance. */
-export const reading: Effect.Effect<SessionState.Now> = Effect.zipWith(
-  Moment.now,
-  Random.next,
-  // Not spread: each object that a spread makes of this has a shape of its own.
-  ({ millis, nanos }, random) => ({ millis, nanos, random })
+export const reading: Effect.Effect<SessionState.Now> = Effect.flatMap(Random.next, (random) =>
+  Effect.clockWith((clock) =>
+    // Not spread: each object that a spread makes of this has a shape of its own.
+    Effect.succeed({ millis: clock.unsafeCurrentTimeMillis(), nanos: clock.unsafeCurrentTimeNanos(), random })
+  )
 )
 
 export const busy = (engine: Engine): Work => {
@@ -143,44 +141,51 @@ type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly 
  * flight from ever landing.
  */
 export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
-  look(engine, (state, now) => {
-    const [answer, next] = f(state, now)
-    return next === state ? Effect.succeed(answer) : change(engine, f)
-  }).pipe(Effect.flatten, Effect.uninterruptible)
-
-const change = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
-  guarded(engine, (before) =>
+  Effect.uninterruptible(
     Effect.flatMap(reading, (now) => {
-      const [answer, after] = f(before, now)
+      const { state } = engine.snapshot
+      const step = f(state, now)
+      return step[1] === state ? Effect.succeed(step[0]) : change(engine, (on) => (on === state ? step : f(on, now)), now)
+    })
+  )
+
+const change = <A>(
+  engine: Engine,
+  f: (state: SessionState.State) => readonly [A, SessionState.State],
+  now: SessionState.Now
+): Effect.Effect<A> =>
+  Effect.flatMap(
+    guarded(engine, (before) => {
+      const [answer, after] = f(before)
       const state = Status.stateOf(engine, after, now)
       const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
       engine.snapshot = snapshot(after, since, engine.leeway)
-      const result = [{ answer, before, after, now }, after] as const
+      const result = Effect.succeed([{ answer, before, after }, after] as const)
       return engine.watchers === undefined
-        ? Effect.succeed(result)
-        : Effect.as(PubSub.publish(engine.watchers, Status.make(engine, after, now, since)), result)
-    })
-  ).pipe(
-    Effect.flatMap(({ after, answer, before, now }) =>
+        ? result
+        : Effect.zipRight(PubSub.publish(engine.watchers, Status.make(engine, after, now, since)), result)
+    }),
+    ({ after, answer, before }) =>
       Effect.as(Effect.zipRight(News.changed(engine, before, after, now), told(engine)), answer)
-    )
   )
 
-/** One at a time, under a guard that is made when the first comes and let go when the last leaves. */
+/** One at a time, under a guard that is made when the first comes and let go when the last leaves; uninterruptible. */
 const guarded = <A, R>(
   engine: Engine,
   body: (state: SessionState.State) => Effect.Effect<readonly [A, SessionState.State], never, R>
 ): Effect.Effect<A, never, R> =>
   Effect.suspend(() => {
     const work = busy(engine)
+    const leave = <B>(then: B): B => {
+      work.changes--
+      rest(engine)
+      return then
+    }
     work.changes++
-    return Effect.ensuring(
-      SynchronizedRef.modifyEffect(work.guard, body),
-      Effect.sync(() => {
-        work.changes--
-        rest(engine)
-      })
-    )
+    return Effect.matchCauseEffect(SynchronizedRef.modifyEffect(work.guard, body), {
+      onFailure: (cause) => leave(Effect.failCause(cause)),
+      onSuccess: (a) => leave(Effect.succeed(a))
+    })
   })
 
 // Whoever listens can neither fail a caller nor a flight (law 32). While a flight is under way, there is nothing to plan.
@@ -196,12 +201,14 @@ export const told = (engine: Engine): Effect.Effect<void> =>
 export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
   Effect.withFiberRuntime<void>((self) => {
     known(engine, self as Fiber.RuntimeFiber<void>)
-    return apart(engine, effect)
+    return Effect.zipRight(apart(engine), effect)
   }).pipe(
     Effect.uninterruptible,
-    Effect.mapInputContext((_: Context.Context<never>) => engine.setting.context),
     Effect.forkDaemon,
-    Effect.tap((fiber) => known(engine, fiber))
+    Effect.map((fiber) => {
+      known(engine, fiber)
+      return fiber
+    })
   )
 
 /** Notes a fiber of the session. The fiber and the one that forked it both do, so that whoever closes is sure to see it. */

@@ -1,12 +1,23 @@
-/**
- * What answers without waiting for anything, as memory does, so that nobody has to watch over it. Kept apart from the things
- * themselves: a copy of one with something slow in it is not one of them.
- */
-const immediate = new WeakSet<object>()
+import type * as Moment from "../Moment.js"
 
-export const make = <A extends object>(thing: A): A => {
-  immediate.add(thing)
-  return thing
+/**
+ * How a store in memory keeps things: without waiting for anything, so that nobody has to watch over it. Whoever has a lease
+ * of it is alive, as both live in one process, and so it lasts until it is given back.
+ */
+export interface Immediate<A> {
+  readonly load: (key: string, now: Moment.Moment) => { readonly entry: A; readonly age: number } | undefined
+  readonly save: (key: string, entry: A, now: Moment.Moment) => boolean
+  readonly lease: (key: string, owner: string, now: Moment.Moment) => boolean
+  readonly release: (key: string, owner: string) => void
 }
 
-export const is = (thing: object): boolean => immediate.has(thing)
+const known = new WeakMap<object, unknown>()
+
+/** Notes how a store works. Kept apart from it: a copy of it with something slow in it is another store. */
+export const make = <A, S extends object>(store: S, immediate: Immediate<A>): S => {
+  known.set(store, immediate)
+  return store
+}
+
+export const of = <A>(store: { readonly load: unknown } & object): Immediate<A> | undefined =>
+  known.get(store) as Immediate<A> | undefined

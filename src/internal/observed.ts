@@ -1,7 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
+import type * as LogLevel from "effect/LogLevel"
 import * as MetricLabel from "effect/MetricLabel"
 
 /** Whose metrics, spans and logs these are. */
@@ -13,20 +15,23 @@ export interface Observed {
 
 type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
-const byProvider = new WeakMap<Observed["provider"], Labels>()
+const series = new WeakMap<Observed["provider"], Map<string, Labels>>()
 
-/** The labels of a session; those without a name of their own are the same for all of a provider. */
-export const labels = ({ label, provider }: Observed): Labels => {
-  const known = byProvider.get(provider) ?? [MetricLabel.make("provider", provider.name)]
-  byProvider.set(provider, known)
-  return label === undefined ? known : [...known, MetricLabel.make("session", label)]
+/**
+ * The labels of a session and no others: what the first caller's fiber is tagged with is not what an exchange is about.
+ * They are made once for each series, since a metric finds a series again by the very array that it is labelled with.
+ */
+export const labels = ({ label, provider }: Observed, more: Readonly<Record<string, string>> = {}): Labels => {
+  const known = series.get(provider) ?? new Map<string, Labels>()
+  const name = `${Object.entries(more)}${label === undefined ? "" : ` of ${label}`}`
+  const all = known.get(name) ?? [
+    MetricLabel.make("provider", provider.name),
+    ...(label === undefined ? [] : [MetricLabel.make("session", label)]),
+    ...Object.entries(more).map(([key, value]) => MetricLabel.make(key, value))
+  ]
+  series.set(provider, known.set(name, all))
+  return all
 }
-
-// These labels and no others: what the first caller's fiber is tagged with is not what an exchange is about.
-export const labelled = (of: Observed, more: Readonly<Record<string, string>>): Labels => [
-  ...labels(of),
-  ...Object.entries(more).map(([key, value]) => MetricLabel.make(key, value))
-]
 
 export const attributes = ({ label, provider }: Observed): Record<string, string> => ({
   "auth.provider": provider.name,
@@ -43,11 +48,19 @@ export const tell = (call: () => void): void => {
 }
 
 /** A line of a log, with whom it is about. */
-export const log = (of: Observed, generation: number, entry: Effect.Effect<void>): Effect.Effect<void> =>
-  quietly(Effect.annotateLogs(entry, { ...attributes(of), "auth.generation": generation }))
+export const log = (
+  of: Observed,
+  generation: number,
+  level: LogLevel.LogLevel,
+  text: string
+): Effect.Effect<void> =>
+  quietly(
+    Effect.annotateLogs(Effect.logWithLevel(level, text), { ...attributes(of), "auth.generation": generation })
+  )
 
-/** What a fiber says of itself in all that it logs, traces and measures. */
+/** What a fiber runs with, and says of itself in all that it logs, traces and measures. */
 export const said = Effect.all({
+  context: Effect.context<never>(),
   annotations: FiberRef.get(FiberRef.currentLogAnnotations),
   logSpans: FiberRef.get(FiberRef.currentLogSpan),
   metricLabels: FiberRef.get(FiberRef.currentMetricLabels),
@@ -56,26 +69,24 @@ export const said = Effect.all({
 })
 
 /**
- * What runs in a fiber that some caller started, and is not about that caller: it says what whoever made the session said,
- * and whose session it is.
+ * For a fiber that some caller started, and that is not about that caller: from here on it runs with and says what whoever
+ * made the session did, and whose session it is.
  */
 export const apart = (
-  of: Observed & { readonly setting: { readonly said: Effect.Effect.Success<typeof said> } },
-  effect: Effect.Effect<void>
-): Effect.Effect<void> => {
-  const { annotations, logSpans, metricLabels, spanAnnotations, spanLinks } = of.setting.said
-  return Effect.all(
-    [
-      FiberRef.set(
-        FiberRef.currentLogAnnotations,
-        HashMap.union(annotations, HashMap.fromIterable(Object.entries(attributes(of))))
-      ),
-      FiberRef.set(FiberRef.currentLogSpan, logSpans),
-      FiberRef.set(FiberRef.currentMetricLabels, metricLabels),
-      FiberRef.set(FiberRef.currentTracerSpanAnnotations, spanAnnotations),
-      FiberRef.set(FiberRef.currentTracerSpanLinks, spanLinks),
-      effect
-    ],
-    { discard: true }
-  )
-}
+  of: Observed & { readonly setting: { readonly said: Effect.Effect.Success<typeof said> } }
+): Effect.Effect<void> =>
+  Effect.updateFiberRefs((id, refs) => {
+    const { annotations, context, logSpans, metricLabels, spanAnnotations, spanLinks } = of.setting.said
+    const own = HashMap.union(annotations, HashMap.fromIterable(Object.entries(attributes(of))))
+    return FiberRefs.updateManyAs(refs, {
+      forkAs: id,
+      entries: [
+        [FiberRef.currentContext, [[id, context]]],
+        [FiberRef.currentLogAnnotations, [[id, own]]],
+        [FiberRef.currentLogSpan, [[id, logSpans]]],
+        [FiberRef.currentMetricLabels, [[id, metricLabels]]],
+        [FiberRef.currentTracerSpanAnnotations, [[id, spanAnnotations]]],
+        [FiberRef.currentTracerSpanLinks, [[id, spanLinks]]]
+      ]
+    })
+  })

@@ -14,7 +14,7 @@ import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
-import { busy, type Engine, look, own, rest, told, transition } from "./engine.js"
+import { busy, type Engine, own, rest, told, transition } from "./engine.js"
 import type { Command, Event, Landed } from "./order.js"
 import * as Resting from "./resting.js"
 import * as Section from "./section.js"
@@ -129,8 +129,8 @@ export const saveTwice = (engine: Engine): Effect.Effect<boolean> =>
   Effect.flatMap(saveNow(engine), (saved) => (saved ? Effect.succeed(saved) : saveNow(engine)))
 
 /** In how many milliseconds a session wants to be renewed. */
-export const renewalDelay = (engine: Engine): Effect.Effect<number | undefined> =>
-  look(engine, (state, now) => (engine.closed ? undefined : SessionState.renewalDelay(engine, state, now)))
+export const renewalDelay = (engine: Engine, now: Moment.Moment): number | undefined =>
+  engine.closed ? undefined : SessionState.renewalDelay(engine, engine.snapshot.state, now)
 
 /** Starts the exchange if it is due, and waits for nothing. */
 export const renew = (engine: Engine): Effect.Effect<void> =>

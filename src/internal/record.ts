@@ -76,11 +76,8 @@ const encodeContents = Schema.encodeSync(Contents)
 /** A duration that JSON can hold. */
 const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
 
-/** What is given to the store. */
-export const encode = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record): Entry => ({
-  generation,
-  revision,
-  contents: Redacted.make(
+const write = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record) =>
+  Redacted.make(
     encodeContents({
       format,
       key,
@@ -96,7 +93,50 @@ export const encode = (key: string, { age, generation, refresh, refreshAge, revi
       refresh: refresh._tag === "Doubtful" ? { ...refresh, age: finite(refresh.age) } : refresh
     })
   )
+
+/** What is given to the store. */
+export const encode = (key: string, record: Record): Entry => ({
+  generation: record.generation,
+  revision: record.revision,
+  contents: write(key, record)
 })
+
+/** What is given to a store in memory: its text is written when somebody asks for it, and sessions never do. */
+export class Unwritten implements Entry {
+  readonly key: string
+  readonly record: Record
+
+  constructor(key: string, record: Record) {
+    this.key = key
+    this.record = record
+  }
+
+  get generation() {
+    return this.record.generation
+  }
+
+  get revision() {
+    return this.record.revision
+  }
+
+  get contents() {
+    return write(this.key, this.record)
+  }
+}
+
+/** What a store in memory handed out, which it kept for so many milliseconds. */
+export const found = (
+  key: string,
+  kept: { readonly entry: Entry; readonly age: number } | undefined
+): Either.Either<Option.Option<Found>, StoreFailure> => {
+  if (kept === undefined) return Either.right(Option.none())
+  const { entry } = kept
+  const age = Duration.millis(kept.age)
+  return Either.map(
+    entry instanceof Unwritten ? Either.right({ ...entry.record, kept: age }) : decode(key, { ...entry, age }),
+    Option.some
+  )
+}
 
 /** What the store handed out. What cannot be read is told by the field, never by what stands in it. */
 export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailure> => {

@@ -20,7 +20,7 @@ export interface Section {
   /** Waits for it, unless somebody else obtains a newer generation, or the flight is not `wanted` any more. */
   readonly enter: (landing: Landing, known: TokenStore.Version, wanted: Effect.Effect<boolean>) => Effect.Effect<Event>
   /** Gives it back when the last flight has left. */
-  readonly leave: (landing: Landing) => Effect.Effect<void>
+  readonly leave: (landing: Landing) => Effect.Effect<unknown>
 }
 
 /** The exclusive section while this session has it, or waits for it. */
@@ -36,7 +36,7 @@ export const make = (to: Courier.Addresses): Section => {
 
   /** One try for it. None says that somebody else has it, and has nothing to show yet. */
   const attempt = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
-    Effect.flatMap(Courier.lease(to, owner), (leased) =>
+    Effect.flatMap(to.keeper.lease(to.key, owner), (leased) =>
       Either.isLeft(leased)
         ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
         : Effect.zipWith(Moment.now, Courier.load(to), (at, found): Option.Option<Event> => {
@@ -49,25 +49,25 @@ export const make = (to: Courier.Addresses): Section => {
           })
     )
 
-  const wait = (owner: string, known: TokenStore.Version, wanted: Effect.Effect<boolean>): Effect.Effect<Event> =>
-    Effect.flatMap(Moment.now, (since) => {
-      const again = (tries: number): Effect.Effect<Event> =>
-        Effect.flatMap(
-          Effect.all([attempt(owner, known), Moment.now, Random.next, wanted]),
-          ([event, now, random, goesOn]) =>
-            Option.isSome(event)
-              ? Effect.succeed(event.value)
-              : !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(Courier.longestWait(to))
+  const wait = (owner: string, known: TokenStore.Version, wanted: Effect.Effect<boolean>): Effect.Effect<Event> => {
+    const again = (tries: number, since: Moment.Moment): Effect.Effect<Event> =>
+      Effect.flatMap(attempt(owner, known), (event) =>
+        Option.isSome(event)
+          ? Effect.succeed(event.value)
+          : Effect.flatMap(Effect.all([Moment.now, Random.next, wanted]), ([now, random, goesOn]) =>
+              !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(Courier.longestWait(to))
                 ? Effect.succeed(taken)
                 : Effect.zipRight(
                     Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
-                    Effect.suspend(() => again(tries + 1))
+                    Effect.suspend(() => again(tries + 1, since))
                   )
-        )
-      return Effect.catchSomeCause(again(1), (cause) =>
-        Option.liftPredicate(Cause.isInterruptedOnly)(cause).pipe(Option.as(Effect.succeed(taken)))
+            )
       )
-    })
+    return Effect.catchSomeCause(
+      Effect.flatMap(Moment.now, (since) => again(1, since)),
+      (cause) => Option.liftPredicate(Cause.isInterruptedOnly)(cause).pipe(Option.as(Effect.succeed(taken)))
+    )
+  }
 
   const enter: Section["enter"] = (landing, known, wanted) =>
     Effect.suspend(() => {
@@ -85,13 +85,15 @@ export const make = (to: Courier.Addresses): Section => {
     Effect.suspend(() => {
       if (!hold?.flights.delete(landing) || hold.flights.size > 0) return Effect.void
       const { beat, owner } = hold
-      const done = Deferred.unsafeMake<void>(FiberId.none)
       hold = undefined
+      const release = to.keeper.release(to.key, owner)
+      if (to.keeper.immediate) return release
+      const done = Deferred.unsafeMake<void>(FiberId.none)
       givenBack = Deferred.await(done)
       // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
       const still = beat === undefined ? Effect.void : Fiber.interrupt(beat)
       return still.pipe(
-        Effect.zipRight(toItsEnd(Courier.release(to, owner))),
+        Effect.zipRight(toItsEnd(release)),
         Effect.zipRight(Deferred.succeed(done, void 0))
       )
     })
@@ -99,10 +101,10 @@ export const make = (to: Courier.Addresses): Section => {
   /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
   const stayAlive: Effect.Effect<unknown> = Effect.suspend(() => {
     const mine = hold
-    if (mine === undefined || mine.beat !== undefined) return Effect.void
+    if (to.keeper.immediate || mine === undefined || mine.beat !== undefined) return Effect.void
     const { owner } = mine
     return Effect.sleep(RenewalPolicy.leaseBeat).pipe(
-      Effect.zipRight(Effect.uninterruptible(toItsEnd(Courier.lease(to, owner)))),
+      Effect.zipRight(Effect.uninterruptible(toItsEnd(to.keeper.lease(to.key, owner)))),
       Effect.forever,
       Effect.interruptible,
       Effect.forkDaemon,

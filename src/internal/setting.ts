@@ -4,6 +4,7 @@ import type { Misconfigured } from "../AuthError.js"
 import { nanos } from "../SessionState.js"
 import { TokenStore } from "../TokenStore.js"
 import type { Setting } from "./engine.js"
+import * as Keeper from "./keeper.js"
 import { said } from "./observed.js"
 import { duration, positive } from "./options.js"
 
@@ -18,12 +19,11 @@ export const make = (
   onChange: Setting["onChange"]
 ): Effect.Effect<Setting, Misconfigured, TokenStore> =>
   Effect.all({
-    store: TokenStore,
+    keeper: Effect.map(TokenStore, Keeper.of),
     leeway: duration("leeway", options.leeway ?? "5 minutes"),
     patience: Effect.map(duration("patience", options.patience ?? "3 seconds"), nanos),
     timeout: positive("timeout", options.timeout ?? "10 seconds"),
     shutdownDeadline: duration("shutdownDeadline", options.shutdownDeadline ?? "10 seconds"),
-    context: Effect.context<never>(),
     onChange: Effect.succeed(onChange),
     said
   })

@@ -2,7 +2,8 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import type * as AuthError from "../AuthError.js"
@@ -10,7 +11,7 @@ import * as AuthMetrics from "../AuthMetrics.js"
 import type { Landing } from "../SessionState.js"
 import type * as Token from "../Token.js"
 import { isUnknown } from "./failure.js"
-import { attributes, labelled, labels, log, type Observed, quietly, tell } from "./observed.js"
+import { attributes, labels, log, type Observed, quietly, tell } from "./observed.js"
 import type { Command, Event } from "./order.js"
 
 /**
@@ -27,7 +28,11 @@ const traced = <A, E>(
     let ended: Exit.Exit<A, E> | undefined
     return Effect.useSpan(name, { ...options, captureStackTrace: false }, (span) => {
       began = true
-      return Effect.onExit(run(span), (exit) => Effect.sync(() => (ended = exit)))
+      const end = (exit: Exit.Exit<A, E>) => (ended = exit)
+      return Effect.matchCauseEffect(run(span), {
+        onFailure: (cause) => end(Exit.failCause(cause)),
+        onSuccess: (answer) => end(Exit.succeed(answer))
+      })
     }).pipe(Effect.catchAllCause((cause) => ended ?? (began ? Effect.failCause(cause) : run(undefined))))
   })
 
@@ -70,8 +75,8 @@ export const exchange = <A>(
         const failure = failureOf(answer)
         const outcome = failure === undefined ? (kind === "revoke" ? "revoked" : "obtained") : outcomeOf(failure)
         const seconds = Number(clock.unsafeCurrentTimeNanos() - since) / 1e9
-        tell(() => AuthMetrics.exchanges.unsafeUpdate(1, labelled(of, { kind, outcome })))
-        tell(() => AuthMetrics.exchangeDuration.unsafeUpdate(seconds, labelled(of, { kind })))
+        tell(() => AuthMetrics.exchanges.unsafeUpdate(1, labels(of, { kind, outcome })))
+        tell(() => AuthMetrics.exchangeDuration.unsafeUpdate(seconds, labels(of, { kind })))
         tell(() => span?.attribute("auth.outcome", outcome))
         return failure === undefined ? Effect.succeed(answer) : Effect.fail(failure)
       })
@@ -98,10 +103,10 @@ export const saved = (
   of.complained = Either.isLeft(result)
   if (Either.isLeft(result)) {
     const text = `${name}: ${result.left.message}; saving is tried again`
-    return log(of, generation, complained ? Effect.logDebug(text) : Effect.logWarning(text))
+    return log(of, generation, complained ? LogLevel.Debug : LogLevel.Warning, text)
   }
   if (!result.right) tell(() => AuthMetrics.storeConflicts.unsafeUpdate(1, labels(of)))
-  return complained ? log(of, generation, Effect.logInfo(`${name}: the token store saves again`)) : Effect.void
+  return complained ? log(of, generation, LogLevel.Info, `${name}: the token store saves again`) : Effect.void
 }
 
 export const notRevoked = (of: Observed, failure: AuthError.AuthError): Effect.Effect<void> =>

@@ -67,11 +67,10 @@ class Tenant<K> extends Engine.Engine implements Renewable {
     return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Pilot.holdsOn(this, now))
   }
 
-  get renewalDelay(): Effect.Effect<number | undefined> {
-    return Effect.zipWith(Moment.now, Pilot.renewalDelay(this), (now, due = Number.POSITIVE_INFINITY) => {
-      const delay = Math.min(this.idleDelay(now), this.house.background ? due : Number.POSITIVE_INFINITY)
-      return this.closed || delay === Number.POSITIVE_INFINITY ? undefined : delay
-    })
+  renewalDelay(now: Moment.Moment): number | undefined {
+    const due = this.house.background ? Pilot.renewalDelay(this, now) : undefined
+    const delay = Math.min(this.idleDelay(now), due ?? Number.POSITIVE_INFINITY)
+    return this.closed || delay === Number.POSITIVE_INFINITY ? undefined : delay
   }
 
   get renew(): Effect.Effect<void> {
