@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
-import * as Moment from "../Moment.js"
+import type * as Moment from "../Moment.js"
 import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
 import * as Held from "./held.js"
@@ -145,7 +145,9 @@ export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
     Effect.flatMap(reading, (now) => {
       const { state } = engine.snapshot
       const step = f(state, now)
-      return step[1] === state ? Effect.succeed(step[0]) : change(engine, (on) => (on === state ? step : f(on, now)), now)
+      return step[1] === state
+        ? Effect.succeed(step[0])
+        : change(engine, (on) => (on === state ? step : f(on, now)), now)
     })
   )
 

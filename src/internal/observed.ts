@@ -48,15 +48,8 @@ export const tell = (call: () => void): void => {
 }
 
 /** A line of a log, with whom it is about. */
-export const log = (
-  of: Observed,
-  generation: number,
-  level: LogLevel.LogLevel,
-  text: string
-): Effect.Effect<void> =>
-  quietly(
-    Effect.annotateLogs(Effect.logWithLevel(level, text), { ...attributes(of), "auth.generation": generation })
-  )
+export const log = (of: Observed, generation: number, level: LogLevel.LogLevel, text: string): Effect.Effect<void> =>
+  quietly(Effect.annotateLogs(Effect.logWithLevel(level, text), { ...attributes(of), "auth.generation": generation }))
 
 /** What a fiber runs with, and says of itself in all that it logs, traces and measures. */
 export const said = Effect.all({

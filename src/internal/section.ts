@@ -92,10 +92,7 @@ export const make = (to: Courier.Addresses): Section => {
       givenBack = Deferred.await(done)
       // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
       const still = beat === undefined ? Effect.void : Fiber.interrupt(beat)
-      return still.pipe(
-        Effect.zipRight(toItsEnd(release)),
-        Effect.zipRight(Deferred.succeed(done, void 0))
-      )
+      return still.pipe(Effect.zipRight(toItsEnd(release)), Effect.zipRight(Deferred.succeed(done, void 0)))
     })
 
   /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
