@@ -70,16 +70,18 @@ export const apart = (
 ): Effect.Effect<void> =>
   Effect.updateFiberRefs((id, refs) => {
     const { annotations, context, logSpans, metricLabels, spanAnnotations, spanLinks } = of.setting.said
-    const own = HashMap.union(annotations, HashMap.fromIterable(Object.entries(attributes(of))))
+    const entry = <A>(ref: FiberRef.FiberRef<A>, value: A) => [ref, [[id, value]]] as const
     return FiberRefs.updateManyAs(refs, {
       forkAs: id,
       entries: [
-        [FiberRef.currentContext, [[id, context]]],
-        [FiberRef.currentLogAnnotations, [[id, own]]],
-        [FiberRef.currentLogSpan, [[id, logSpans]]],
-        [FiberRef.currentMetricLabels, [[id, metricLabels]]],
-        [FiberRef.currentTracerSpanAnnotations, [[id, spanAnnotations]]],
-        [FiberRef.currentTracerSpanLinks, [[id, spanLinks]]]
+        entry(FiberRef.currentContext, context),
+        entry(FiberRef.currentLogAnnotations, HashMap.union(annotations, annotated(of))),
+        entry(FiberRef.currentLogSpan, logSpans),
+        entry(FiberRef.currentMetricLabels, metricLabels),
+        entry(FiberRef.currentTracerSpanAnnotations, spanAnnotations),
+        entry(FiberRef.currentTracerSpanLinks, spanLinks)
       ]
     })
   })
+
+const annotated = (of: Observed) => HashMap.fromIterable<string, unknown>(Object.entries(attributes(of)))
