@@ -203,9 +203,12 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
 const ingredients = Effect.fnUntraced(function* ({ account, credentials, label, provider, seed }: Tenant) {
   yield* Valid.nonEmpty("account", account)
   if (seed !== undefined && !Token.isSendable(seed)) return yield* Calls.unsendable("seed")
-  const read = credentials === undefined ? Effect.succeedNone : Effect.asSome(credentials)
-  return { provider, credentials: { read }, key: Key.identity(provider, account), label, seed }
+  const read = credentials === undefined ? nothing : { read: Effect.asSome(credentials) }
+  return { provider, credentials: read, key: Key.identity(provider, account), label, seed }
 })
+
+/** No credentials: one for all, as there may be very many who have none. */
+const nothing: Credentials.Service = { read: Effect.succeedNone }
 
 /**
  * A map that lives as long as the layer, under a tag of the application's own:

@@ -276,7 +276,7 @@ describe("law 20: only the exchange is exclusive", () => {
   it.scoped("law 20: a set is as old as it was when the store was asked, and the answer took its time", () =>
     manually(function* (clock) {
       const inner = yield* TokenStore.makeMemory
-      yield* Records.save(inner, "key", { tokens: Option.some(set("old", "10 seconds")), age: Duration.seconds(8.5) })
+      yield* Records.save(inner, "key", { tokens: Option.some(set("old", "10 seconds")), age: 8500 })
       const p = provider()
       const store: TokenStore.Service = {
         ...inner,
@@ -507,8 +507,8 @@ describe("law 21: the intent", () => {
         const store = yield* TokenStore.makeMemory
         yield* Records.save(store, "key", {
           tokens: Option.some(set("old")),
-          age: Duration.minutes(5),
-          refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: options.again ?? false, mark: 0 }
+          age: 300_000,
+          refresh: { _tag: "Doubtful", age: 2000, again: options.again ?? false, mark: 0 }
         })
         const credentials = options.credentials === undefined ? {} : { credentials: options.credentials }
         const s = yield* session(p, { store, key: "key", patience: 0, ...credentials })
@@ -539,8 +539,8 @@ describe("law 21: the intent", () => {
       const store = yield* TokenStore.makeMemory
       yield* Records.save(store, "key", {
         tokens: Option.some(set("old")),
-        age: Duration.minutes(4),
-        refresh: { _tag: "Doubtful", age: Duration.seconds(2), again: false, mark: 0 }
+        age: 240_000,
+        refresh: { _tag: "Doubtful", age: 2000, again: false, mark: 0 }
       })
       const s = yield* session(p, { store, key: "key", renewal: true })
       assert.strictEqual(value(yield* s.accessToken), "test-old")

@@ -13,8 +13,8 @@ import * as Records from "./support/records.js"
 const rec = (generation: number, tokens?: Token.TokenSet, age: Duration.DurationInput = 0) => ({
   generation,
   tokens: Option.fromNullable(tokens),
-  age: Duration.decode(age),
-  refreshAge: Duration.decode(age)
+  age: Duration.toMillis(age),
+  refreshAge: Duration.toMillis(age)
 })
 const unsaved = new StoreFailure({ operation: "save", problem: "x" })
 

@@ -40,8 +40,10 @@ type Arrival = Moment.Moment & { readonly random: number }
 
 export const usable: RefreshState = { _tag: "Usable" }
 
-const ago = (now: Moment.Moment, age: Duration.Duration): Moment.Moment => {
-  const millis = Duration.toMillis(Duration.min(age, Token.longestLifetime))
+const longest = Duration.toMillis(Token.longestLifetime)
+
+const ago = (now: Moment.Moment, age: number): Moment.Moment => {
+  const millis = Math.min(age, longest)
   return { millis: now.millis - millis, nanos: now.nanos - BigInt(Math.round(millis * 1e6)) }
 }
 
@@ -65,8 +67,7 @@ export const arriving = (tokens: Token.TokenSet, generation: number, now: Arriva
 
 /** A set that arrived a while ago, as the store says; it kept it for no longer than `atMost` milliseconds. */
 export const fromRecord = (record: Found, tokens: Token.TokenSet, atMost: number, now: Arrival): Held => {
-  const kept = Duration.min(record.kept, Duration.millis(atMost))
-  const since = (age: Duration.Duration) => ago(now, Duration.sum(age, kept))
+  const since = (age: number) => ago(now, age + Math.min(record.kept, atMost))
   const { refresh } = record
   return {
     ...arriving(tokens, record.generation, now),
@@ -81,7 +82,7 @@ export const fromRecord = (record: Found, tokens: Token.TokenSet, atMost: number
 }
 
 export const toRecord = (held: Held, now: Moment.Moment): Record => {
-  const age = (since: Moment.Moment) => Duration.millis(Moment.age(since, now))
+  const age = (since: Moment.Moment) => Moment.age(since, now)
   const { generation, refresh, revision, tokens } = held
   const kept: RefreshRecord =
     refresh._tag === "Doubtful"
@@ -146,7 +147,7 @@ const notFresh: Freshness = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos:
 
 export const freshness = (held: Held | undefined, leeway: Duration.Duration): Freshness => {
   if (held === undefined || Option.isNone(held.tokens.accessToken)) return notFresh
-  const age = Math.min(staleAge(held, leeway), Duration.toMillis(Token.longestLifetime) * 2)
+  const age = Math.min(staleAge(held, leeway), longest * 2)
   return {
     freshMillis: held.arrived.millis + age,
     freshNanos: held.arrived.nanos + BigInt(Math.floor(age * 1e6)),

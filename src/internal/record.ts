@@ -15,19 +15,19 @@ import type { Entry, Kept, Version } from "../TokenStore.js"
 export interface Record extends Version {
   /** None after a log out. */
   readonly tokens: Option.Option<Token.TokenSet>
-  /** How old the access token was. */
-  readonly age: Duration.Duration
-  /** How old the refresh token was. */
-  readonly refreshAge: Duration.Duration
+  /** How old the access token was, in milliseconds. */
+  readonly age: number
+  /** How old the refresh token was, in milliseconds. */
+  readonly refreshAge: number
   readonly refresh: RefreshRecord
 }
 
 /** What is known of the refresh token. `Doubtful` is also the intent of law 21: written before the token is sent. */
 export type RefreshRecord = typeof Refresh.Type
 
-/** A record, and how long the store has kept it. */
+/** A record, and how many milliseconds the store has kept it. */
 export interface Found extends Record {
-  readonly kept: Duration.Duration
+  readonly kept: number
 }
 
 const Lifetime = Schema.OptionFromNullOr(Schema.DurationFromMillis)
@@ -36,7 +36,7 @@ const Secret = Schema.OptionFromNullOr(Token.TokenFromString)
 
 const Refresh = Schema.Union(
   Schema.TaggedStruct("Usable", {}),
-  Schema.TaggedStruct("Doubtful", { age: Schema.DurationFromMillis, again: Schema.Boolean, mark: Schema.Finite }),
+  Schema.TaggedStruct("Doubtful", { age: Schema.NonNegative, again: Schema.Boolean, mark: Schema.Finite }),
   Schema.TaggedStruct("Dead", { failure: Schema.Union(InvalidRefreshToken, TokenExpired) })
 )
 
@@ -63,8 +63,8 @@ const Contents = Schema.parseJson(
     generation: Schema.NonNegativeInt,
     revision: Schema.NonNegativeInt,
     tokens: Schema.OptionFromNullOr(Tokens),
-    age: Schema.DurationFromMillis,
-    refreshAge: Schema.DurationFromMillis,
+    age: Schema.NonNegative,
+    refreshAge: Schema.NonNegative,
     refresh: Refresh
   })
 )
@@ -75,6 +75,8 @@ const encodeContents = Schema.encodeSync(Contents)
 
 /** A duration that JSON can hold. */
 const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
+
+const longest = Duration.toMillis(Token.longestLifetime)
 
 const write = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record) =>
   Redacted.make(
@@ -88,9 +90,9 @@ const write = (key: string, { age, generation, refresh, refreshAge, revision, to
         lifetime: Option.map(set.lifetime, finite),
         refreshLifetime: Option.map(set.refreshLifetime, finite)
       })),
-      age: finite(age),
-      refreshAge: finite(refreshAge),
-      refresh: refresh._tag === "Doubtful" ? { ...refresh, age: finite(refresh.age) } : refresh
+      age: Math.min(age, longest),
+      refreshAge: Math.min(refreshAge, longest),
+      refresh: refresh._tag === "Doubtful" ? { ...refresh, age: Math.min(refresh.age, longest) } : refresh
     })
   )
 
@@ -130,10 +132,11 @@ export const found = (
   kept: { readonly entry: Entry; readonly age: number } | undefined
 ): Either.Either<Option.Option<Found>, StoreFailure> => {
   if (kept === undefined) return Either.right(Option.none())
-  const { entry } = kept
-  const age = Duration.millis(kept.age)
+  const { age, entry } = kept
   return Either.map(
-    entry instanceof Unwritten ? Either.right({ ...entry.record, kept: age }) : decode(key, { ...entry, age }),
+    entry instanceof Unwritten
+      ? Either.right({ ...entry.record, kept: age })
+      : decode(key, { ...entry, age: Duration.millis(age) }),
     Option.some
   )
 }
@@ -165,7 +168,7 @@ export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailu
       ({ generation, revision }) => generation === kept.generation && revision === kept.revision,
       () => unreadable(key, "it handed out the record under another version than its own")
     ),
-    Either.map((record) => ({ ...record, kept: kept.age }))
+    Either.map((record) => ({ ...record, kept: Duration.toMillis(kept.age) }))
   )
 }
 

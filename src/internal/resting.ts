@@ -1,4 +1,4 @@
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Moment from "../Moment.js"
@@ -50,8 +50,8 @@ const signedOut = (generation: number): Record => ({
   generation,
   revision: 0,
   tokens: Option.none(),
-  age: Duration.zero,
-  refreshAge: Duration.zero,
+  age: 0,
+  refreshAge: 0,
   refresh: { _tag: "Usable" }
 })
 

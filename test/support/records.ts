@@ -8,8 +8,8 @@ export const record = (fields: Partial<Record.Record>): Record.Record => ({
   generation: 1,
   revision: 0,
   tokens: Option.none(),
-  age: Duration.zero,
-  refreshAge: Duration.zero,
+  age: 0,
+  refreshAge: 0,
   refresh: { _tag: "Usable" },
   ...fields
 })
