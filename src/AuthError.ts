@@ -37,7 +37,7 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-auth/
   token: Schema.Literal("access", "refresh")
 }) {
   override get message(): string {
-    return `${this.provider}: the ${this.token} token has ended and nothing is left to obtain another with; sign in again`
+    return `${this.provider}: the ${this.token} token has ended and cannot be renewed; sign in again`
   }
 }
 
@@ -80,9 +80,9 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>("
 }
 
 const refusedLogins = {
-  refused: "the credentials were refused; change them, or wait until they may be tried again",
+  refused: "the credentials were refused; change them, or try again later",
   "code-refused": "the verification code was refused; log in again to get another",
-  "no-code": "there was no verification code in time; log in again to get another"
+  "no-code": "no verification code came in time; log in again to get another"
 }
 
 /**

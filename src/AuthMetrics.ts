@@ -18,7 +18,7 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
  * @category models
  */
 export const exchanges: Metric.Metric.Counter<number> = Metric.counter("effect_auth_exchanges", {
-  description: "Exchanges with token endpoints",
+  description: "Requests to token endpoints",
   incremental: true
 })
 
@@ -31,7 +31,7 @@ export const exchanges: Metric.Metric.Counter<number> = Metric.counter("effect_a
 export const exchangeDuration: Metric.Metric.Histogram<number> = Metric.histogram(
   "effect_auth_exchange_duration_seconds",
   MetricBoundaries.fromIterable([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]),
-  "How long exchanges took, in seconds"
+  "Seconds an exchange took"
 )
 
 /**
@@ -42,7 +42,7 @@ export const exchangeDuration: Metric.Metric.Histogram<number> = Metric.histogra
  * @category models
  */
 export const secondsToExpiry: Metric.Metric.Gauge<number> = Metric.gauge("effect_auth_seconds_to_expiry", {
-  description: "Seconds left to the access token when its session last changed"
+  description: "Seconds left to the access token"
 })
 
 /**
@@ -55,7 +55,7 @@ export const secondsToExpiry: Metric.Metric.Gauge<number> = Metric.gauge("effect
 export const secondsInReserve: Metric.Metric.Histogram<number> = Metric.histogram(
   "effect_auth_seconds_in_reserve",
   MetricBoundaries.fromIterable([0, 1, 5, 15, 30, 60, 120, 300, 600, 3600]),
-  "Seconds an access token had left when another took its place"
+  "Seconds left to the access token when it was replaced"
 )
 
 /**
@@ -75,7 +75,7 @@ export const waiting: Metric.Metric.Gauge<number> = Metric.gauge("effect_auth_wa
  * @category models
  */
 export const staleReads: Metric.Metric.Counter<number> = Metric.counter("effect_auth_stale_reads", {
-  description: "Reads answered with a token that is about to end",
+  description: "Reads answered with a stale token",
   incremental: true
 })
 
@@ -86,7 +86,7 @@ export const staleReads: Metric.Metric.Counter<number> = Metric.counter("effect_
  * @category models
  */
 export const storeConflicts: Metric.Metric.Counter<number> = Metric.counter("effect_auth_store_conflicts", {
-  description: "Saves that met something newer in the store",
+  description: "Saves that met something newer",
   incremental: true
 })
 

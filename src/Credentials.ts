@@ -113,4 +113,6 @@ export const layerEffect = <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layerNone: Layer.Layer<Credentials> = Layer.succeed(Credentials, { read: Effect.succeedNone })
+export const layerNone: Layer.Layer<Credentials> = /* @__PURE__ */ Layer.succeed(Credentials, {
+  read: Effect.succeedNone
+})

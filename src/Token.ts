@@ -96,22 +96,20 @@ export const longestLifetime: Duration.Duration = Duration.days(3650)
  */
 export const shortestLifetime: Duration.Duration = Duration.seconds(1)
 
-const finite = (u: unknown): number | undefined => {
-  const n = typeof u === "string" && u.trim() !== "" ? Number(u) : u
-  return typeof n === "number" && Number.isFinite(n) ? n : undefined
-}
+/** A number, also as a text. Everything else is NaN, and so is what is reckoned with it. */
+const numeric = (u: unknown): number =>
+  typeof u === "number" || (typeof u === "string" && u.trim() !== "") ? Number(u) : Number.NaN
 
-const sane = (seconds: number | undefined): Option.Option<Duration.Duration> =>
-  seconds === undefined || seconds < Duration.toSeconds(shortestLifetime)
-    ? Option.none()
-    : Option.some(Duration.min(Duration.seconds(seconds), longestLifetime))
+const sane = (seconds: number): Option.Option<Duration.Duration> =>
+  Number.isFinite(seconds) && seconds >= Duration.toSeconds(shortestLifetime)
+    ? Option.some(Duration.min(Duration.seconds(seconds), longestLifetime))
+    : Option.none()
 
 /** Instants past the year 5138 in seconds are read as milliseconds: no server means those. */
-const epochSeconds = (u: unknown): number | undefined => {
-  const n = finite(u)
-  if (n !== undefined) return n < 1e11 ? n : n / 1000
-  const millis = typeof u === "string" ? Moment.instant(u) : undefined
-  return millis === undefined ? undefined : millis / 1000
+const epochSeconds = (u: unknown): number => {
+  const n = numeric(u)
+  if (Number.isNaN(n) && typeof u === "string") return (Moment.instant(u) ?? Number.NaN) / 1000
+  return n < 1e11 ? n : n / 1000
 }
 
 /**
@@ -136,16 +134,15 @@ export const lifetime = (
   },
   now: Moment.Moment
 ): Option.Option<Duration.Duration> => {
-  const claims = sources.jwt === undefined ? {} : jwtClaims(sources.jwt)
+  const claims = jwtClaims(sources.jwt ?? "")
   const exp = epochSeconds(claims.exp)
-  const iat = epochSeconds(claims.iat)
-  const serverNow = epochSeconds(sources.date) ?? now.millis / 1000
-  const until = (end: number | undefined) => (end === undefined ? undefined : end - serverNow)
+  const dated = epochSeconds(sources.date)
+  const serverNow = Number.isFinite(dated) ? dated : now.millis / 1000
   return Option.firstSomeOf([
-    sane(finite(sources.stated)),
-    sane(exp === undefined || iat === undefined ? undefined : exp - iat),
-    sane(until(epochSeconds(sources.expiresAt))),
-    sane(until(exp)),
+    sane(numeric(sources.stated)),
+    sane(exp - epochSeconds(claims.iat)),
+    sane(epochSeconds(sources.expiresAt) - serverNow),
+    sane(exp - serverNow),
     Option.fromNullable(sources.fallback)
   ])
 }
@@ -163,14 +160,11 @@ const decodeClaims = Schema.decodeUnknownOption(Claims)
  * @since 0.1.0
  * @category constructors
  */
-export const jwtClaims = (token: string): typeof Claims.Type => {
-  const payload = token.split(".")[1]
-  if (payload === undefined) return {}
-  return Option.getOrElse(
-    Option.flatMap(Either.getRight(Encoding.decodeBase64UrlString(payload)), decodeClaims),
+export const jwtClaims = (token: string): typeof Claims.Type =>
+  Option.getOrElse(
+    Option.flatMap(Either.getRight(Encoding.decodeBase64UrlString(token.split(".")[1] ?? "")), decodeClaims),
     () => ({})
   )
-}
 
 const visible = /^[\x21-\x7e]+$/
 

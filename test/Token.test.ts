@@ -39,6 +39,8 @@ describe("law 4: where a lifetime comes from", () => {
       [-5, 7],
       [0.001, 7],
       [Number.NaN, 7],
+      [Number.POSITIVE_INFINITY, 7],
+      ["Infinity", 7],
       ["", 7],
       ["soon", 7],
       [null, 7],
@@ -76,7 +78,9 @@ describe("law 4: where a lifetime comes from", () => {
       assert.strictEqual(seconds({ expiresAt: server + 300, date }), 300)
       assert.strictEqual(seconds({ jwt: jwt({ exp: server + 300 }), date }), 300)
     }
-    assert.strictEqual(seconds({ expiresAt: 1_700_000_300, date: "yesterday" }), 300)
+    for (const date of ["yesterday", "", " ", "Infinity"]) {
+      assert.strictEqual(seconds({ expiresAt: 1_700_000_300, date }), 300, date)
+    }
   })
 
   it("law 4: a JWT that is none, or whose claims are odd, is passed over", () => {

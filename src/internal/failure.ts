@@ -43,6 +43,6 @@ export const isUnknown = (failure: AuthError.AuthError): boolean =>
 export const withoutAccessToken = (rules: Rules): AuthError.AuthError =>
   new AuthError.MalformedResponse({
     provider: rules.provider.name,
-    problem: "the answer holds no access token",
+    problem: "the access token is missing or unusable",
     outcome: "unknown"
   })

@@ -35,9 +35,7 @@ export const make = <A, AI, F, FI>(
     const { body, status, url } = answer
     const refusal = Option.flatMapNullable(decodeFailure(body), (failure) => protocol.refusal(failure, status))
     if (Option.isSome(refusal)) return Effect.fail(refused(refusal.value, sent, { provider: name, url, status }))
-    return status < 400
-      ? Effect.succeed(answer)
-      : malformed(answer, "a refusal that is not in the documented form; is the base URL right?")
+    return status < 400 ? Effect.succeed(answer) : malformed(answer, "an undocumented refusal; is the base URL right?")
   }
 
   const tokens =

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import type * as AuthProvider from "../AuthProvider.js"
 
-const utf8 = new TextEncoder()
+const utf8 = /* @__PURE__ */ new TextEncoder()
 
 /** Everything that makes a session what it is: two that differ in any of these never share a token, a flight or a record. */
 export const identity = (

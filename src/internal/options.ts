@@ -117,4 +117,4 @@ export const headerSecret = (
 ): Effect.Effect<Redacted.Redacted<string>, Misconfigured> =>
   isVisible(input)
     ? Effect.succeed(input)
-    : new Misconfigured({ field, problem: "must not be empty, and must hold visible ASCII characters only" })
+    : new Misconfigured({ field, problem: "must be visible ASCII characters, one at least" })
