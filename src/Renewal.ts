@@ -90,4 +90,4 @@ export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.gen(funct
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Renewal> = Layer.scoped(Renewal, make)
+export const layer: Layer.Layer<Renewal> = /* @__PURE__ */ Layer.scoped(Renewal, make)
