@@ -48,17 +48,18 @@ export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<R
     return found
   })
 
-export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> =>
-  Effect.suspend(() =>
-    to.readable
-      ? to.keeper.save(to.key, record)
-      : Effect.flatMap(load(to), (found) =>
-          Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : to.keeper.save(to.key, record)
-        )
-  ).pipe(
-    Effect.tap((result) => Telemetry.saved(to, record.generation, result)),
-    Effect.map(Either.match({ onLeft: () => "failed", onRight: (newer) => (newer ? "saved" : "older") }))
+export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> => {
+  const put = to.keeper.save(to.key, record)
+  const readable = to.readable
+    ? put
+    : Effect.flatMap(load(to), (found) => (Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : put))
+  return Effect.flatMap(readable, (result) =>
+    Effect.as(
+      Telemetry.saved(to, record.generation, result),
+      Either.isLeft(result) ? "failed" : result.right ? "saved" : "older"
+    )
   )
+}
 
 /** How long somebody else may have the exclusive section: an exchange's time, and the one before it may have died with it. */
 export const longestWait = ({ provider, timeout }: Addresses): Duration.Duration =>

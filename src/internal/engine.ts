@@ -135,7 +135,8 @@ export const status = (engine: Engine): Effect.Effect<Status.Status> =>
 type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
 
 /**
- * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone.
+ * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone, and is done
+ * where nothing interrupts it.
  *
  * What changes nothing is answered without the lock: it is not a fair one, and readers in a tight loop would keep a
  * flight from ever landing.

@@ -22,7 +22,9 @@ export const changed = (of: Watched, before: State, after: State, now: Moment.Mo
         Effect.withFiberRuntime((fiber) => {
           const least = fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
           const lines = news(of, before, after, now).filter(([level]) => LogLevel.lessThanEqual(least, level))
-          return Effect.forEach(lines, ([level, text]) => log(of, after.generation, level, text()), { discard: true })
+          return lines.length === 0
+            ? Effect.void
+            : Effect.forEach(lines, ([level, text]) => log(of, after.generation, level, text()), { discard: true })
         })
       )
 

@@ -119,8 +119,8 @@ const saveNow = (engine: Engine): Effect.Effect<boolean> =>
     const record = Resting.record(state, yield* Moment.now)
     const result = yield* Courier.save(engine, record)
     const kept = result === "older" ? yield* Courier.load(engine) : Either.right(Option.none())
-    return yield* transition(engine, (now) =>
-      Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)
+    return yield* Effect.uninterruptible(
+      transition(engine, (now) => (Either.isLeft(kept) ? [false, now] : Resting.saved(now, record, result, kept.right)))
     )
   })
 
