@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scheduler, Scope, Stream } from "effect"
 import { StoreFailure } from "../src/AuthError.js"
+import * as Engine from "../src/internal/engine.js"
 import * as Key from "../src/internal/key.js"
 import { Keyed } from "../src/internal/keyed.js"
+import * as Setting from "../src/internal/setting.js"
 import * as Renewal from "../src/Renewal.js"
+import * as SessionState from "../src/SessionState.js"
 import * as TokenStore from "../src/TokenStore.js"
 import { held, provider, session, user, watchedStore } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
@@ -266,3 +269,39 @@ it("what is stored by a key is found by it, whatever the key is", () => {
   )
   assert.strictEqual(keyed.get(Duration.millis(1000)), 5)
 })
+
+it.scoped("a change that was looked up before another came is made upon that", () =>
+  Effect.gen(function* () {
+    const setting = yield* Setting.make({}, undefined)
+    const now = yield* Engine.reading
+    for (let run = 0; run < 20; run++) {
+      const engine = new Engine.Engine(
+        {
+          setting,
+          provider: provider().service,
+          credentials: { read: Effect.succeedNone },
+          label: undefined,
+          key: "key"
+        },
+        SessionState.starting(undefined, now),
+        now
+      )
+      const grow = Engine.transition(engine, (state) => [
+        state.generation,
+        { ...state, generation: state.generation + 1 }
+      ])
+      const seen = yield* Effect.withScheduler(
+        Effect.all(
+          Array.from({ length: 20 }, () => grow),
+          { concurrency: "unbounded" }
+        ),
+        yielding(run, 0.05)
+      )
+      assert.sameMembers(
+        seen,
+        Array.from({ length: 20 }, (_, n) => n)
+      )
+      assert.isTrue(engine.work === undefined)
+    }
+  }).pipe(Effect.provide(TokenStore.layerMemory))
+)

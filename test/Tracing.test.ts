@@ -1,6 +1,6 @@
 import { HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, FiberRef, Layer, Option, TestClock, Tracer } from "effect"
 import * as AuthError from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as AuthMetrics from "../src/AuthMetrics.js"
@@ -93,6 +93,27 @@ describe("the span of an exchange", () => {
       assert.strictEqual(spans.find(({ name }) => name === "auth.wait")?.attributes.request, "test-request-1")
     }).pipe(Effect.provide(layer))
   })
+
+  it.scoped("nor is what the store and the provider do meanwhile about that caller", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const look = Effect.zipWith(
+        Effect.contextWith((context: Context.Context<never>) => Context.getOption(context, Tracer.ParentSpan)),
+        FiberRef.get(FiberRef.currentMetricLabels),
+        (span, labels) => seen.push([Option.map(span, (span) => "name" in span && span.name), labels])
+      )
+      const { service, state } = yield* watchedStore
+      state.save = Effect.as(look, true)
+      const p = provider({ rotation: "none" })
+      p.next((honest) => Effect.zipRight(look, honest))
+      const s = yield* session(p, { store: service })
+      yield* s.accessToken.pipe(within("the caller's"), Effect.tagMetrics("caller", "one"))
+      assert.deepStrictEqual(seen, [
+        [Option.some("auth.login"), []],
+        [Option.none(), []]
+      ])
+    })
+  )
 
   it.scoped("but it has what the application says of all its spans", () => {
     const { layer, of } = tracing()

@@ -16,7 +16,7 @@ type Watched = Observed & { warned: unknown }
 
 /** What is worth telling of a change: cool-downs, refusals and recoveries, each once, however many callers it meets. */
 export const changed = (of: Watched, before: State, after: State, now: Moment.Moment): Effect.Effect<void> =>
-  isStep(before, after)
+  isQuiet(before, after)
     ? Effect.void
     : quietly(
         Effect.withFiberRuntime((fiber) => {
@@ -28,9 +28,8 @@ export const changed = (of: Watched, before: State, after: State, now: Moment.Mo
         })
       )
 
-/** A step within a flight, of which there is nothing to tell. */
-const isStep = (before: State, after: State): boolean =>
-  after.flight !== undefined &&
+/** Whether nothing changed of what there is to tell of: most steps of a flight are its own affair. */
+const isQuiet = (before: State, after: State): boolean =>
   after.held === before.held &&
   after.block === before.block &&
   after.strikes === before.strikes &&
