@@ -23,14 +23,11 @@ export type Send = (
  * which only the fetch client does by itself.
  */
 export const sender = (client: HttpClient.HttpClient, redactedHeaders: ReadonlyArray<string>): Send => {
-  const redacted = latest((names: Names) =>
-    redactedHeaders.every((name) => names.includes(name)) ? names : [...names, ...redactedHeaders]
-  )
-  const staying = latest(followNothing)
+  const redacted = redactedAs(redactedHeaders)
   // In place, inside of the client: there alone is the caller's `RequestInit` in sight, also when it was given to the
   // layer of the fetch client and not to the application.
   const inside = HttpClient.mapRequestEffect(client, (request) =>
-    FiberRef.modify(FiberRef.currentContext, (context) => [request, staying(context)])
+    FiberRef.modify(FiberRef.currentContext, (context) => [request, followNothing(context)])
   )
   return (request) =>
     Effect.withFiberRuntime((fiber) => {
@@ -43,12 +40,16 @@ export const sender = (client: HttpClient.HttpClient, redactedHeaders: ReadonlyA
 
 type Names = ReadonlyArray<string | RegExp>
 
-/** A function that remembers its last answer, for an input that is nearly always the same. */
-const latest = <A, B>(f: (input: A) => B): ((input: A) => B) => {
-  let last: { readonly input: A; readonly answer: B } | undefined
-  return (input) => {
-    if (last?.input !== input) last = { input, answer: f(input) }
-    return last.answer
+/** The names in force, and ours if any is missing. Those in force are nearly always the same, so the last sum is kept. */
+const redactedAs = (ours: ReadonlyArray<string>) => {
+  let known: Names = []
+  let sum: Names = ours
+  return (names: Names): Names => {
+    if (names !== known) {
+      known = names
+      sum = ours.every((name) => names.includes(name)) ? names : [...names, ...ours]
+    }
+    return sum
   }
 }
 
