@@ -109,6 +109,18 @@ describe("what a span shows of a request", () => {
     })
   )
 
+  it.scoped("law 27: what the caller has redacted is redacted as ever, also from one request to the next", () =>
+    Effect.gen(function* () {
+      const { api } = yield* setup(spied)
+      const mine = HttpClient.mapRequest(api, HttpClientRequest.setHeader("x-mine", "test-3"))
+      const plain = { ...redacted("authorization", "x-first"), "http.request.header.x-mine": "test-3" }
+      assert.deepStrictEqual(yield* shown(mine, "https://first.test/"), plain)
+      const attributes = Effect.locally(shown(mine, "https://first.test/"), Headers.currentRedactedNames, ["x-mine"])
+      assert.deepStrictEqual(yield* attributes, redacted("authorization", "x-first", "x-mine"))
+      assert.deepStrictEqual(yield* shown(mine, "https://first.test/"), plain)
+    })
+  )
+
   it.scoped("laws 23 and 27: a client whose account changes goes by the new one's origins and secrets", () =>
     Effect.gen(function* () {
       const { api, second } = yield* setup(spied)
