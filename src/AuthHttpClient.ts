@@ -52,7 +52,8 @@ export class AuthHttpClient extends Context.Tag("effect-auth/AuthHttpClient")<Au
 export const make: Effect.Effect<Service, never, Session | AuthProvider | HttpClient.HttpClient> = Effect.gen(
   function* () {
     const account = { session: yield* Session, provider: yield* AuthProvider }
-    return over(Effect.succeed(account), yield* HttpClient.HttpClient)
+    const send = sending(yield* HttpClient.HttpClient)
+    return clientOf((request) => send(account, request))
   }
 )
 
@@ -77,58 +78,90 @@ export const over = <E = never>(
   account: Effect.Effect<Account<E>, AuthError | E>,
   bare: HttpClient.HttpClient
 ): Service<E> => {
-  const senders = new WeakMap<Provider, Answer.Send>()
-  const senderOf = (provider: Provider): Answer.Send => {
-    const send = senders.get(provider) ?? Answer.sender(bare, provider.redactedHeaders)
-    senders.set(provider, send)
-    return send
+  const send = sending(bare)
+  return clientOf((request) => Effect.flatMap(account, (found) => send(found, request)))
+}
+
+const clientOf = <E>(
+  execute: (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<HttpClientResponse.HttpClientResponse, E>
+): HttpClient.HttpClient.With<E> => HttpClient.makeWith<never, never, E, never>(Effect.flatMap(execute), Effect.succeed)
+
+/** How requests get to an API, and which URLs are plainly its own. */
+interface Route {
+  readonly send: Answer.Send
+  readonly owns: (url: string) => boolean
+}
+
+/** A request, and what sending it takes. */
+interface Errand<E> extends Account<E> {
+  readonly send: Answer.Send
+  readonly request: HttpClientRequest.HttpClientRequest
+}
+
+type Sent<E> = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | AuthError | E>
+
+/** Sends requests for any account over a bare client. */
+const sending = (bare: HttpClient.HttpClient) => {
+  const routes = new WeakMap<Provider, Route>()
+  const routeTo = (provider: Provider): Route => {
+    const known = routes.get(provider)
+    if (known !== undefined) return known
+    const route = { send: Answer.sender(bare, provider.redactedHeaders), owns: Url.within(provider.origins) }
+    routes.set(provider, route)
+    return route
   }
   // The check comes last: what is laid over this client may still change the request, but nothing after the check can.
-  return HttpClient.makeWith<AuthError | E, never, HttpClientError.HttpClientError | AuthError | E, never>(
-    Effect.flatMap((request) =>
-      Effect.flatMap(account, ({ provider, session }) =>
-        Effect.flatMap(resolve(provider, request), (resolved) =>
-          authorized(senderOf(provider), provider, session, resolved)
+  return <E>({ provider, session }: Account<E>, request: HttpClientRequest.HttpClientRequest): Sent<E> => {
+    const { owns, send } = routeTo(provider)
+    return owns(request.url)
+      ? authorized({ provider, session, send, request })
+      : Effect.flatMap(resolve(provider, request), (resolved) =>
+          authorized({ provider, session, send, request: resolved })
         )
-      )
-    ),
-    Effect.succeed
-  )
+  }
 }
 
 /** Sends a request with a token, and once more if that is rejected. */
-const authorized = <E>(
-  send: Answer.Send,
-  provider: Provider,
-  session: SessionService<E>,
-  request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError | AuthError | E> => {
-  const attempt = (token: AccessToken) =>
-    send(provider.authorize(request, token)).pipe(
-      Effect.mapBoth({
-        onFailure: (error) => Answer.blame(error, request),
-        onSuccess: (response) => new Answer.Answer(request, response)
-      })
-    )
-
-  const rejected = ({ headers, status }: HttpClientResponse.HttpClientResponse) => provider.rejects(status, headers)
-
-  /** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
-  const retry = Effect.fnUntraced(function* (rejection: Answer.Answer, token: AccessToken) {
-    const answer = yield* Answer.keep(rejection)
-    if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
-    const next = yield* session.reject(token)
-    if (Equal.equals(next, token)) return answer
-    const second = yield* attempt(next)
-    if (!rejected(second)) return second
-    const last = yield* Answer.keep(second)
-    return yield* Effect.as(Effect.ignore(session.reject(next, { retried: true })), last)
-  })
-
-  return Effect.flatMap(session.accessToken, (token) =>
-    Effect.flatMap(attempt(token), (answer) => (rejected(answer) ? retry(answer, token) : Effect.succeed(answer)))
+const authorized = <E>(errand: Errand<E>): Sent<E> =>
+  Effect.flatMap(errand.session.accessToken, (token) =>
+    attempt(errand, token, (rejection) => retry(errand, token, rejection))
   )
+
+/** Sends a request with a token. A rejection is answered by what comes of it. */
+const attempt = <E>(
+  { provider, request, send }: Errand<E>,
+  token: AccessToken,
+  rejected: (rejection: Answer.Answer) => Sent<E>
+): Sent<E> => {
+  const judge = (response: HttpClientResponse.HttpClientResponse) => {
+    const answer = new Answer.Answer(request, response)
+    return provider.rejects(answer.status, answer.headers) ? rejected(answer) : Effect.succeed(answer)
+  }
+  return Effect.matchEffect(send(provider.authorize(request, token)), {
+    onFailure: (error) =>
+      Answer.isStatusError(error) ? judge(error.response) : Effect.fail(Answer.blame(error, request)),
+    onSuccess: judge
+  })
 }
+
+/** Law 24: once more with the token to try instead, if there is one and the body can be sent again. */
+const retry = Effect.fnUntraced(function* <E>(errand: Errand<E>, token: AccessToken, rejection: Answer.Answer) {
+  const { request, session } = errand
+  const answer = yield* Answer.keep(rejection)
+  if (!isRepeatable(request)) return yield* Effect.as(Effect.ignore(session.reject(token)), answer)
+  const next = yield* session.reject(token)
+  return Equal.equals(next, token) ? answer : yield* attempt(errand, next, (second) => giveUp(session, next, second))
+})
+
+/** Law 10: the retry was rejected too, which is a strike. */
+const giveUp = Effect.fnUntraced(function* <E>(
+  session: SessionService<E>,
+  token: AccessToken,
+  rejection: Answer.Answer
+) {
+  const answer = yield* Answer.keep(rejection)
+  return yield* Effect.as(Effect.ignore(session.reject(token, { retried: true })), answer)
+})
 
 /** The request with an absolute URL of the provider's own, or the error that says whose it is (law 23). */
 const resolve = (
@@ -137,8 +170,7 @@ const resolve = (
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UntrustedOrigin> => {
   const url = Option.getOrUndefined(Url.resolve(request.url, provider.baseUrl))
   if (url === undefined) return untrusted(provider, "an unreadable URL")
-  // Not `url.origin`: for `blob:https://…` that is the origin of the URL within.
-  const origin = `${url.protocol}//${url.host}`
+  const origin = Url.originOf(url)
   return provider.origins.includes(origin)
     ? Effect.succeed(HttpClientRequest.modify(request, { url: url.href }))
     : untrusted(provider, origin)
@@ -176,13 +208,10 @@ const isRepeatable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
  * @category combinators
  */
 export const toHttpClient = <E = never>(client: Service<E>): HttpClient.HttpClient =>
-  HttpClient.makeWith<never, never, HttpClientError.HttpClientError, never>(
-    Effect.flatMap((request) =>
-      Effect.mapError(client.execute(request), (error) =>
-        isHttpClientError(error) ? error : unauthorized(error, request)
-      )
-    ),
-    Effect.succeed
+  clientOf((request) =>
+    Effect.mapError(client.execute(request), (error) =>
+      isHttpClientError(error) ? error : unauthorized(error, request)
+    )
   )
 
 const isHttpClientError = (error: unknown): error is HttpClientError.HttpClientError =>

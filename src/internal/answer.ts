@@ -23,45 +23,55 @@ export type Send = (
  * which only the fetch client does by itself.
  */
 export const sender = (client: HttpClient.HttpClient, redactedHeaders: ReadonlyArray<string>): Send => {
-  const staying = HttpClient.mapRequestEffect(client, (request) => Effect.as(followNothing, request))
   const redacted = redactedAs(redactedHeaders)
+  // In place, inside of the client: there alone is the caller's `RequestInit` in sight, also when it was given to the
+  // layer of the fetch client and not to the application.
+  const inside = HttpClient.mapRequestEffect(client, (request) =>
+    FiberRef.modify(FiberRef.currentContext, (context) => [request, followNothing(context)])
+  )
   return (request) =>
-    staying.execute(request).pipe(
-      // A client that turns statuses into errors still got an answer.
-      Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
-      // The context that `followNothing` changed ends here.
-      Effect.mapInputContext((context: Context.Context<never>) => context),
-      Effect.locallyWith(Headers.currentRedactedNames, redacted)
-    )
+    Effect.withFiberRuntime((fiber) => {
+      const names = fiber.getFiberRef(Headers.currentRedactedNames)
+      const more = redacted(names)
+      const sent = backTo(fiber.currentContext, inside.execute(request))
+      return more === names ? sent : Effect.locally(sent, Headers.currentRedactedNames, more)
+    })
 }
 
 type Names = ReadonlyArray<string | RegExp>
 
-/** The names in force and some more. Those in force are nearly always the same, so the last sum is kept. */
-const redactedAs = (more: ReadonlyArray<string>) => {
+/** The names in force, and ours if any is missing. Those in force are nearly always the same, so the last sum is kept. */
+const redactedAs = (ours: ReadonlyArray<string>) => {
   let known: Names = []
-  let sum: Names = more
+  let sum: Names = ours
   return (names: Names): Names => {
     if (names !== known) {
       known = names
-      sum = [...names, ...more]
+      sum = ours.every((name) => names.includes(name)) ? names : [...names, ...ours]
     }
     return sum
   }
 }
 
-/**
- * Changes the context in place, inside of the client: there alone is the caller's `RequestInit` in sight, also when it
- * was given to the layer of the fetch client and not to the application.
- */
-const followNothing = FiberRef.update(FiberRef.currentContext, (context) =>
+const followNothing = (context: Context.Context<never>): Context.Context<never> =>
   Context.add(context, FetchHttpClient.RequestInit, {
     ...Option.getOrUndefined(Context.getOption(context, FetchHttpClient.RequestInit)),
     redirect: "manual"
   })
-)
 
-const isStatusError = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
+/** Ends what an effect changes of the context, however it ends itself: `Effect.onExit` in fewer steps. */
+const backTo = <A, E>(context: Context.Context<never>, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.matchCauseEffect(restore(effect), {
+      onFailure: (cause) => Effect.zipRight(FiberRef.set(FiberRef.currentContext, context), Effect.failCause(cause)),
+      onSuccess: (value) => FiberRef.modify(FiberRef.currentContext, () => [value, context])
+    })
+  )
+
+/** Whether a client that turns statuses into errors did so: it still got an answer. */
+export const isStatusError = (
+  error: HttpClientError.HttpClientError
+): error is HttpClientError.ResponseError & { readonly reason: "StatusCode" } =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
 /** Bodies longer than this are refused while they arrive: 1 MiB. */

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
 import * as Moment from "../Moment.js"
-import { errorCode, read, release, sender } from "./answer.js"
+import { errorCode, isStatusError, read, release, sender } from "./answer.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
 export interface TokenAnswer {
@@ -85,6 +85,7 @@ export const exchange = (
     client,
     provider.redactedHeaders
   )(request).pipe(
+    Effect.catchAll((error) => (isStatusError(error) ? Effect.succeed(error.response) : Effect.fail(error))),
     Effect.flatMap(judge),
     Effect.catchTags({
       RequestError: (error) => Effect.fail(unanswered(errorCode(error))),

@@ -18,3 +18,18 @@ const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 /** Whether secrets may be sent there: https, or http that does not leave the machine. */
 export const isConfidential = ({ hostname, protocol }: URL): boolean =>
   protocol === "https:" || (protocol === "http:" && loopback.test(hostname))
+
+/**
+ * Tells from its first characters whether a URL is of one of these origins; there are others of which only parsing them
+ * tells. A parser ends the origin at the first slash after it, whatever follows.
+ */
+export const within = (origins: ReadonlyArray<string>): ((url: string) => boolean) => {
+  // Only in its usual form: `https:` would end at the slash of `https://evil.test`.
+  const prefixes = origins
+    .filter((origin) => Option.contains(Option.map(parse(origin), originOf), origin))
+    .map((origin) => `${origin}/`)
+  return (url) => prefixes.some((prefix) => url.startsWith(prefix))
+}
+
+/** Not `url.origin`: for `blob:https://…` that is the origin of the URL within. */
+export const originOf = ({ host, protocol }: URL): string => `${protocol}//${host}`
