@@ -100,7 +100,7 @@ describe("the span of an exchange", () => {
       const look = Effect.zipWith(
         Effect.contextWith((context: Context.Context<never>) => Context.getOption(context, Tracer.ParentSpan)),
         FiberRef.get(FiberRef.currentMetricLabels),
-        (span, labels) => seen.push([Option.map(span, (span) => "name" in span && span.name), labels])
+        (span, labels) => seen.push([Option.isSome(span) && "name" in span.value && span.value.name, labels])
       )
       const { service, state } = yield* watchedStore
       state.save = Effect.as(look, true)
@@ -109,8 +109,8 @@ describe("the span of an exchange", () => {
       const s = yield* session(p, { store: service })
       yield* s.accessToken.pipe(within("the caller's"), Effect.tagMetrics("caller", "one"))
       assert.deepStrictEqual(seen, [
-        [Option.some("auth.login"), []],
-        [Option.none(), []]
+        ["auth.login", []],
+        [false, []]
       ])
     })
   )
