@@ -2,8 +2,10 @@ import { execFileSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
 import { Effect } from "effect"
-import { bundled, withoutPeers } from "../test/package/bundled.js"
+import { type BuildOptions, transform } from "esbuild"
+import { bundled } from "../test/package/bundled.js"
 import { count, type Extent, type Part, times } from "./Row.js"
 import { figure, ratios } from "./statistics.js"
 
@@ -18,16 +20,34 @@ const program = `
 
 const foreign = /src\/(providers\/(?!Violet)|stores\/)/
 
+const bare = `
+  import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+  import * as HttpClient from "@effect/platform/HttpClient"
+  export const used = [HttpClient.execute, FetchHttpClient.layer]
+`
+
+const compressed = (code: string) => gzipSync(code, { level: 9 }).length
+
+/** The part of a real bundle that this library wrote: each file begins with a line that names it. */
+const own = (code: string): string =>
+  code
+    .split(/^(?=\/\/ \S+\.[jt]s$)/m)
+    .filter((part) => part.startsWith("// src/"))
+    .join("")
+
 const bundle = async () => {
-  const { gzipped, parts } = await Effect.runPromise(bundled(root, program, withoutPeers))
-  const strangers = parts.map(([path]) => path).filter((path) => foreign.test(path))
+  const make = (program: string, options?: BuildOptions) => Effect.runPromise(bundled(root, program, options))
+  const named = await make(program, { minify: false, minifyIdentifiers: true, minifySyntax: true })
+  const { code } = await transform(own(named.code), { minifyWhitespace: true, target: "es2022", format: "esm" })
+  const all = (await make(program)).gzipped - (await make(bare)).gzipped
+  const strangers = named.parts.map(([path]) => path).filter((path) => foreign.test(path))
   return {
     work: "the library's own bytes in a bundle of the web, with one provider",
     limit: "0",
-    figure: `${gzipped} B, compressed; other providers and stores in it: ${strangers.length}`,
+    figure: `${compressed(code)} B, compressed; with what it needs of Effect beyond \`HttpClient\`, ${all} B; other providers and stores in it: ${strangers.length}`,
     ratio: "",
     budget: "≤ 9,000 B, and none",
-    met: gzipped <= 9000 && strangers.length === 0
+    met: compressed(code) <= 9000 && strangers.length === 0
   }
 }
 
