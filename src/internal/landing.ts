@@ -41,7 +41,7 @@ export class Landing {
     this.callers.clear()
   }
 
-  /** Waits as a caller who has no token yet. Interruption detaches that caller only (law 7). The same for all of them. */
+  /** Waits as a caller who has no token yet. Interruption detaches that caller only (law 7). */
   get token(): Wait {
     this.waiting ??= this.wait(1)
     return this.waiting
@@ -52,12 +52,14 @@ export class Landing {
     return this.wait(0)
   }
 
+  // Made once for a whole herd: what each caller had of its own would be most of what waiting costs.
   private wait(counts: 0 | 1): Wait {
     const count = (more: number) => {
+      if (more === 0) return
       this.wanting += more
-      if (more !== 0) wanting(this.of, more)
+      wanting(this.of, more)
     }
-    const joined = Effect.withFiberRuntime<Option.Option<Token.AccessToken>, AuthError>((caller) =>
+    const joined: Wait = Effect.withFiberRuntime((caller) =>
       Effect.async((resume) => {
         if (this.left !== undefined) return resume(this.left)
         this.callers.set(caller as Caller, resume)
@@ -69,6 +71,10 @@ export class Landing {
       if (this.callers.delete(caller as Caller)) count(-counts)
       return Effect.void
     })
-    return Effect.onInterrupt(joined, () => leave)
+    const untilLeft = Effect.interruptible(joined).pipe(
+      Effect.catchAllCause((cause) => Effect.zipRight(leave, Effect.failCause(cause))),
+      Effect.uninterruptible
+    )
+    return Effect.checkInterruptible((interruptible) => (interruptible ? untilLeft : joined))
   }
 }
