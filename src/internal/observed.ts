@@ -13,13 +13,19 @@ export interface Observed {
 
 type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
-const byProvider = new WeakMap<Observed["provider"], Labels>()
+/** A metric knows its series by the very array of labels: another one, though equal, costs it a search. */
+const kept = new WeakMap<object, Labels>()
 
 /** The labels of a session; those without a name of their own are the same for all of a provider. */
-export const labels = ({ label, provider }: Observed): Labels => {
-  const known = byProvider.get(provider) ?? [MetricLabel.make("provider", provider.name)]
-  byProvider.set(provider, known)
-  return label === undefined ? known : [...known, MetricLabel.make("session", label)]
+export const labels = (of: Observed): Labels => {
+  const { label, provider } = of
+  const whose = label === undefined ? provider : of
+  const known = kept.get(whose) ?? [
+    MetricLabel.make("provider", provider.name),
+    ...(label === undefined ? [] : [MetricLabel.make("session", label)])
+  ]
+  kept.set(whose, known)
+  return known
 }
 
 // These labels and no others: what the first caller's fiber is tagged with is not what an exchange is about.
