@@ -5,6 +5,7 @@ import { failure, secret } from "./support/harness.js"
 import { metrics } from "./support/observed.js"
 
 const token = secret("test-access")
+const isToken = Option.contains<unknown>(token)
 const landed = Exit.succeed(Option.some(token))
 
 /** Lets whatever can run do so. */
@@ -20,13 +21,13 @@ describe("where a flight lands", () => {
   it.effect("law 6: all who wait there are answered the same, and so is who comes later", () =>
     Effect.gen(function* () {
       const { at, waiting } = landing("landing-same")
-      const callers = yield* Effect.forkAll(Array.from({ length: 3 }, () => Effect.exit(at.token)))
+      const callers = yield* Effect.forkAll(Array.from({ length: 3 }, () => at.token))
       yield* settled
       assert.strictEqual(yield* waiting, 3)
       at.land(landed)
       assert.strictEqual(yield* waiting, 0)
-      assert.deepStrictEqual(yield* Fiber.join(callers), [landed, landed, landed])
-      assert.deepStrictEqual(yield* Effect.exit(at.token), landed)
+      assert.isTrue((yield* Fiber.join(callers)).every(isToken))
+      assert.isTrue(isToken(yield* at.token))
       assert.strictEqual(yield* waiting, 0)
     })
   )
@@ -36,7 +37,7 @@ describe("where a flight lands", () => {
       const { at } = landing("landing-first")
       at.land(Exit.succeed(Option.none()))
       at.land(landed)
-      assert.deepStrictEqual(yield* at.token, Option.none())
+      assert.isTrue(Option.isNone(yield* at.token))
     })
   )
 
@@ -63,7 +64,7 @@ describe("where a flight lands", () => {
       yield* settled
       assert.strictEqual(yield* waiting, 1)
       at.land(landed)
-      assert.deepStrictEqual(yield* Fiber.join(staying), Option.some(token))
+      assert.isTrue(isToken(yield* Fiber.join(staying)))
       assert.strictEqual(yield* waiting, 0)
       yield* Deferred.succeed(cleanedUp, undefined)
     })
@@ -72,7 +73,7 @@ describe("where a flight lands", () => {
   it.effect("who cannot be interrupted waits to the end, and is counted that long", () =>
     Effect.gen(function* () {
       const { at, waiting } = landing("landing-uninterruptible")
-      let answer: unknown
+      let answer: Option.Option<unknown> = Option.none()
       const caller = yield* Effect.fork(
         Effect.uninterruptible(Effect.tap(at.token, (found) => Effect.sync(() => (answer = found))))
       )
@@ -82,7 +83,7 @@ describe("where a flight lands", () => {
       assert.strictEqual(yield* waiting, 1)
       at.land(landed)
       yield* Fiber.await(caller)
-      assert.deepStrictEqual(answer, Option.some(token))
+      assert.isTrue(isToken(answer))
       assert.strictEqual(yield* waiting, 0)
     })
   )
