@@ -12,21 +12,14 @@ import { obtained, publish, refreshed, renumbered, save, seenBy } from "./intern
 import { blocked, refusedLogin, withoutAccessToken } from "./internal/failure.js"
 import * as Held from "./internal/held.js"
 import { refreshFailed, send, written } from "./internal/intent.js"
+import type { Landing } from "./internal/landing.js"
 import type { Event, Landed } from "./internal/order.js"
 import type { Found } from "./internal/record.js"
 import { nothingKept, version } from "./internal/resting.js"
 import { refusal } from "./internal/signIn.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./internal/step.js"
 import * as Moment from "./Moment.js"
-import {
-  type Flight,
-  type Landing,
-  type Now,
-  nanos,
-  type Rules,
-  type State,
-  withinReuseWindow
-} from "./SessionState.js"
+import { type Flight, type Now, nanos, type Rules, type State, withinReuseWindow } from "./SessionState.js"
 import * as TokenStore from "./TokenStore.js"
 
 /** One step of the flight that lands on `landing`. */

@@ -8,12 +8,12 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
 import * as Held from "./internal/held.js"
+import type { Landing } from "./internal/landing.js"
 import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import {
   eager,
   type Flight,
-  type Landing,
   minute,
   type Now,
   nanos,

@@ -147,7 +147,7 @@ export const make = (
     return {
       // Law 1: no lock, no fiber, no store. Either clock may say that the token is no longer fresh (law 5).
       accessToken: Effect.clockWith((clock) => {
-        const { exit, freshMillis, freshNanos } = engine.snapshot
+        const { exit, freshMillis, freshNanos } = engine
         return clock.unsafeCurrentTimeMillis() < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos
           ? exit
           : slow

@@ -4,13 +4,13 @@
  *
  * @since 0.1.0
  */
-import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
 import * as AuthError from "./AuthError.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import type { UserPassword } from "./Credentials.js"
 import * as Held from "./internal/held.js"
+import type { Landing } from "./internal/landing.js"
 import type { Amending, Intent } from "./internal/order.js"
 import type * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
@@ -27,9 +27,6 @@ export interface Rules {
 export interface Now extends Moment.Moment {
   readonly random: number
 }
-
-/** What a flight leaves behind: the token, or `none` when it was superseded and its callers must ask again. */
-export type Landing = Deferred.Deferred<Option.Option<Token.AccessToken>, AuthError.AuthError>
 
 /** A set that arrived, and what was wrong with the rest of its answer. */
 export interface Pending {

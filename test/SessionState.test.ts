@@ -1,7 +1,8 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, FastCheck, FiberId, Option } from "effect"
+import { Duration, FastCheck, Option } from "effect"
 import { StoreFailure } from "../src/AuthError.js"
 import * as Flight from "../src/Flight.js"
+import { Landing } from "../src/internal/landing.js"
 import type { Command, Event } from "../src/internal/order.js"
 import * as SignIn from "../src/internal/signIn.js"
 import * as Moment from "../src/Moment.js"
@@ -65,10 +66,10 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
   let state = SessionState.starting(undefined, now)
   let count = 0
   let signedOut = false
-  const pending: Array<{ readonly landing: SessionState.Landing; command: Command }> = []
+  const pending: Array<{ readonly landing: Landing; command: Command }> = []
   const presented = new Map<string, number>()
   const dead = new Set<string>()
-  const landing = (): SessionState.Landing => Deferred.unsafeMake(FiberId.none)
+  const landing = () => new Landing({ provider: rules.provider, label: undefined })
 
   const obtain = (): Token.TokenSet =>
     Token.make({
@@ -255,7 +256,7 @@ it.prop(
       provider: { name: "scripted", rotation: "none", reuseWindow: undefined },
       leeway: Duration.millis(leeway)
     }
-    const landing = (): SessionState.Landing => Deferred.unsafeMake(FiberId.none)
+    const landing = () => new Landing({ provider: rules.provider, label: undefined })
     let now: SessionState.Now = { millis: 1e12, nanos: 0n, random: 0.5 }
     const set = Token.make({
       accessToken: secret("test"),

@@ -1,7 +1,5 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
 import * as Question from "../Question.js"
@@ -11,6 +9,7 @@ import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
 import { type Engine, own, transition } from "./engine.js"
 import * as Held from "./held.js"
+import { Landing } from "./landing.js"
 import { launch, saveAgain, saveTwice, supersede } from "./pilot.js"
 import * as Resting from "./resting.js"
 import * as SignIn from "./signIn.js"
@@ -31,13 +30,13 @@ export const obtain = (
         transition(engine, (state, now) => {
           const [asked, next] = question(state, now)
           const ask = { ...asked, deadline: deadline ?? now.nanos + engine.setting.patience }
-          const [answer, after] = Question.ask(engine, next, ask, now, Deferred.unsafeMake(FiberId.none))
+          const [answer, after] = Question.ask(engine, next, ask, now, new Landing(engine))
           return [{ answer, ask }, after]
         }),
-        ({ answer, ask }) => {
-          const again = Effect.suspend(() => obtain(engine, (state) => [ask, state], ask.deadline))
-          return follow(engine, answer, restore, untilPatienceEnds(again))
-        }
+        ({ answer, ask }) =>
+          follow(engine, answer, restore, () =>
+            untilPatienceEnds(obtain(engine, (state) => [ask, state], ask.deadline))
+          )
       )
     )
   )
@@ -54,10 +53,7 @@ export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError>
     if (flight === undefined || engine.closed || phase === "fresh" || phase === "stale") {
       return obtain(engine, anyToken)
     }
-    const again = Effect.suspend(() => obtain(engine, anyToken, nanos + engine.setting.patience))
-    return Effect.uninterruptibleMask((restore) =>
-      follow(engine, { _tag: "Join", flight }, restore, untilPatienceEnds(again))
-    )
+    return join(engine, flight, () => untilPatienceEnds(obtain(engine, anyToken, nanos + engine.setting.patience)))
   })
 
 /** What a caller does once a wait is over. */
@@ -74,27 +70,28 @@ const untilPatienceEnds = (again: Effect.Effect<Token.AccessToken, AuthError>): 
   failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
 })
 
+/** Waits for a flight. What a caller does then is made only where it comes to that: most of a herd gets the token. */
+const join = (engine: Engine, { landing }: SessionState.Flight, then: () => Then) =>
+  Effect.matchEffect(Telemetry.wait(engine, landing), {
+    onSuccess: Option.match({ onNone: () => then().superseded, onSome: Effect.succeed }),
+    onFailure: (failure) => then().failed(failure)
+  })
+
 /** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
 const follow = (
   engine: Engine,
   answer: Question.Answer,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
-  then: Then
+  then: () => Then
 ): Effect.Effect<Token.AccessToken, AuthError> => {
   switch (answer._tag) {
     case "Serve":
       if (answer.stale) Telemetry.staleRead(engine)
       return Effect.as(launch(engine, answer.launch), answer.token)
     case "Join":
-      return Effect.zipRight(
-        launch(engine, answer.launch),
-        Effect.matchEffect(Telemetry.wait(engine, answer.flight.landing, restore), {
-          onSuccess: Option.match({ onNone: () => restore(then.superseded), onSome: Effect.succeed }),
-          onFailure: (failure) => restore(then.failed(failure))
-        })
-      )
+      return Effect.zipRight(launch(engine, answer.launch), restore(join(engine, answer.flight, then)))
     case "Wait":
-      return Effect.zipRight(Telemetry.counted(engine, Effect.sleep(answer.millis), restore), restore(then.waited))
+      return Effect.zipRight(Telemetry.counted(engine, Effect.sleep(answer.millis), restore), restore(then().waited))
     case "Fail":
       return Effect.fail(answer.failure)
   }
@@ -109,18 +106,17 @@ export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.Ac
           const until = deadline ?? now.nanos + engine.setting.patience
           return [{ answer: SignIn.beforeLogin(state, until, now), until }, state]
         })
-        const then: Then = {
-          waited: Effect.suspend(() => login(engine, until)),
-          superseded: Effect.suspend(() => obtain(engine, anyToken)),
+        const then = (): Then => ({
+          waited: login(engine, until),
+          superseded: obtain(engine, anyToken),
           failed: Effect.fail
-        }
+        })
         if (answer !== undefined) return yield* follow(engine, answer, restore, then)
         const read = yield* restore(Courier.carryOut(engine, { _tag: "ReadCredentials" }))
         if (read._tag === "CredentialsFailed") return yield* read.failure
         if (read._tag !== "CredentialsRead" || !read.enough) return yield* Courier.nothingToLogInWith
         const { claim, old } = yield* transition(engine, (state, now) => {
-          const landing = Deferred.unsafeMake<Option.Option<Token.AccessToken>, AuthError>(FiberId.none)
-          const [claim, next] = SignIn.login(state, read.credentials, now, landing)
+          const [claim, next] = SignIn.login(state, read.credentials, now, new Landing(engine))
           return [{ claim, old: next === state ? undefined : state.flight }, next]
         })
         yield* supersede(old)
@@ -136,11 +132,11 @@ export const adopt = (engine: Engine, tokens: Token.TokenSet): Effect.Effect<voi
       : Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(
             transition(engine, (state) => {
-              const [flight, next] = SignIn.adopt(state, tokens, Deferred.unsafeMake(FiberId.none))
+              const [flight, next] = SignIn.adopt(state, tokens, new Landing(engine))
               return [{ flight, old: state.flight }, next]
             }),
             ({ flight, old }) =>
-              Effect.all([supersede(old), launch(engine, flight), restore(Deferred.await(flight.landing))], {
+              Effect.all([supersede(old), launch(engine, flight), restore(flight.landing.end)], {
                 discard: true
               })
           )

@@ -30,8 +30,8 @@ export interface Setting {
   readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
 }
 
-/** The state of a session, and what a reader of a fresh token needs of it. */
-interface Snapshot extends Held.Freshness {
+/** The state of a session, and since when it looks as it does. */
+interface Snapshot {
   readonly state: SessionState.State
   readonly since: Status.Since
 }
@@ -56,8 +56,12 @@ export class Engine {
   readonly credentials: Credentials.Service
   readonly key: string
   readonly label: string | undefined
-  /** The only mirror of the state, replaced by each change and nowhere else. */
+  /** The only mirror of the state, published by each change and nowhere else. */
   snapshot: Snapshot
+  // What a reader of a fresh token needs of it, one step nearer: reading many sessions in turn is waiting for memory.
+  freshMillis = Held.notFresh.freshMillis
+  freshNanos = Held.notFresh.freshNanos
+  exit = Held.notFresh.exit
   work: Work | undefined = undefined
   /** Whoever listens to the changes of status, and how many they are. */
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
@@ -78,8 +82,7 @@ export class Engine {
     this.credentials = options.credentials
     this.key = options.key
     this.label = options.label
-    const since = { state: "signed-out", at: made.millis } as const
-    this.snapshot = snapshot(state, since, this.leeway)
+    this.snapshot = { state, since: { state: "signed-out", at: made.millis } }
   }
 
   get keeper() {
@@ -95,9 +98,12 @@ export class Engine {
   }
 }
 
-const snapshot = (state: SessionState.State, since: Status.Since, leeway: Duration.Duration): Snapshot => {
-  const { exit, freshMillis, freshNanos } = Held.freshness(state.held, leeway)
-  return { freshMillis, freshNanos, exit, state, since }
+const publish = (engine: Engine, snapshot: Snapshot): void => {
+  const { exit, freshMillis, freshNanos } = Held.freshness(snapshot.state.held, engine.leeway)
+  engine.snapshot = snapshot
+  engine.freshMillis = freshMillis
+  engine.freshNanos = freshNanos
+  engine.exit = exit
 }
 
 /** Both clocks, and chance. */
@@ -142,15 +148,11 @@ type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly 
  * flight from ever landing.
  */
 export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
-  Effect.uninterruptible(
-    Effect.flatMap(reading, (now) => {
-      const { state } = engine.snapshot
-      const step = f(state, now)
-      return step[1] === state
-        ? Effect.succeed(step[0])
-        : change(engine, (on) => (on === state ? step : f(on, now)), now)
-    })
-  )
+  Effect.flatMap(reading, (now) => {
+    const { state } = engine.snapshot
+    const step = f(state, now)
+    return step[1] === state ? Effect.succeed(step[0]) : change(engine, (on) => (on === state ? step : f(on, now)), now)
+  })
 
 const change = <A>(
   engine: Engine,
@@ -162,7 +164,7 @@ const change = <A>(
       const [answer, after] = f(before)
       const state = Status.stateOf(engine, after, now)
       const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
-      engine.snapshot = snapshot(after, since, engine.leeway)
+      publish(engine, { state: after, since })
       const result = Effect.succeed([{ answer, before, after }, after] as const)
       return engine.watchers === undefined
         ? result

@@ -143,7 +143,12 @@ export interface Freshness {
   readonly exit: Exit.Exit<Token.AccessToken>
 }
 
-const notFresh: Freshness = { freshMillis: Number.NEGATIVE_INFINITY, freshNanos: 0n, exit: Exit.die("never read") }
+/** Until there is a token: answers nobody. */
+export const notFresh: Freshness = {
+  freshMillis: Number.NEGATIVE_INFINITY,
+  freshNanos: 0n,
+  exit: Exit.die("never read")
+}
 
 export const freshness = (held: Held | undefined, leeway: Duration.Duration): Freshness => {
   if (held === undefined || Option.isNone(held.tokens.accessToken)) return notFresh

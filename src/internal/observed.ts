@@ -21,16 +21,17 @@ const series = new WeakMap<Observed["provider"], Map<string, Labels>>()
  * The labels of a session and no others: what the first caller's fiber is tagged with is not what an exchange is about.
  * They are made once for each series, since a metric finds a series again by the very array that it is labelled with.
  */
-export const labels = ({ label, provider }: Observed, more: Readonly<Record<string, string>> = {}): Labels => {
-  const known = series.get(provider) ?? new Map<string, Labels>()
-  const name = `${Object.entries(more)}${label === undefined ? "" : ` of ${label}`}`
-  const all = known.get(name) ?? [
+export const labels = ({ label, provider }: Observed, more?: Readonly<Record<string, string>>): Labels => {
+  const name = `${label === undefined ? "" : `${label} `}${more === undefined ? "" : Object.entries(more)}`
+  const known = series.get(provider)?.get(name)
+  if (known !== undefined) return known
+  const made = [
     MetricLabel.make("provider", provider.name),
     ...(label === undefined ? [] : [MetricLabel.make("session", label)]),
-    ...Object.entries(more).map(([key, value]) => MetricLabel.make(key, value))
+    ...Object.entries(more ?? {}).map(([key, value]) => MetricLabel.make(key, value))
   ]
-  series.set(provider, known.set(name, all))
-  return all
+  series.set(provider, (series.get(provider) ?? new Map<string, Labels>()).set(name, made))
+  return made
 }
 
 export const attributes = ({ label, provider }: Observed): Record<string, string> => ({

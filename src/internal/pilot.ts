@@ -1,8 +1,7 @@
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Flight from "../Flight.js"
@@ -10,25 +9,25 @@ import * as Moment from "../Moment.js"
 import * as Question from "../Question.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as SessionState from "../SessionState.js"
-import type * as Token from "../Token.js"
 import type * as TokenStore from "../TokenStore.js"
 import { hasClosed } from "./closed.js"
 import * as Courier from "./courier.js"
 import { busy, type Engine, own, rest, told, transition } from "./engine.js"
+import { Landing, type Left } from "./landing.js"
 import type { Command, Event, Landed } from "./order.js"
 import * as Resting from "./resting.js"
 import * as Section from "./section.js"
 import * as Telemetry from "./telemetry.js"
 
 /** Carries a flight to its landing. It runs uninterruptibly, but for the time it waits for someone else. */
-const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void> => {
+const fly = (engine: Engine, landing: Landing): Effect.Effect<void> => {
   if (engine.closed) {
     const dropped = transition(engine, (state) => [
       undefined,
       state.flight?.landing === landing ? { ...state, flight: undefined } : state
     ])
     const failure = hasClosed(engine.provider.name)
-    return Effect.zipRight(dropped, Effect.asVoid(land(landing, { _tag: "Failure", failure })))
+    return Effect.zipRight(dropped, land(landing, { _tag: "Failure", failure }))
   }
   const advance = (event: Event) => transition(engine, (state, now) => Flight.step(engine, state, landing, event, now))
   const work = busy(engine)
@@ -58,17 +57,19 @@ const fly = (engine: Engine, landing: SessionState.Landing): Effect.Effect<void>
   )
 }
 
-const isWanted = (engine: Engine, landing: SessionState.Landing) =>
+const isWanted = (engine: Engine, landing: Landing) =>
   Effect.sync(() => !engine.closed && engine.snapshot.state.flight?.landing === landing)
 
-const land = (landing: SessionState.Landing, result: Landed): Effect.Effect<unknown> => {
+const land = (landing: Landing, result: Landed): Effect.Effect<void> => Effect.sync(() => landing.land(leftBy(result)))
+
+const leftBy = (result: Landed): Left => {
   switch (result._tag) {
     case "Token":
-      return Deferred.succeed(landing, Option.some(result.token))
+      return Exit.succeed(Option.some(result.token))
     case "AskAgain":
-      return Deferred.succeed(landing, Option.none<Token.AccessToken>())
+      return Exit.succeed(Option.none())
     case "Failure":
-      return Deferred.fail(landing, result.failure)
+      return Exit.fail(result.failure)
   }
 }
 
@@ -83,7 +84,7 @@ export const launch = (engine: Engine, flight: SessionState.Flight | undefined):
       )
 
 /** The callers of a flight in whose place something else came ask again. */
-export const supersede = (flight: SessionState.Flight | undefined): Effect.Effect<unknown> =>
+export const supersede = (flight: SessionState.Flight | undefined): Effect.Effect<void> =>
   flight === undefined ? Effect.void : land(flight.landing, { _tag: "AskAgain" })
 
 /** Law 18: what the store could not keep is saved in the background until it is, or until there is something newer. */
@@ -136,7 +137,7 @@ export const renewalDelay = (engine: Engine, now: Moment.Moment): number | undef
 export const renew = (engine: Engine): Effect.Effect<void> =>
   Effect.uninterruptible(
     Effect.flatMap(
-      transition(engine, (state, now) => Question.renew(engine, state, now, Deferred.unsafeMake(FiberId.none))),
+      transition(engine, (state, now) => Question.renew(engine, state, now, new Landing(engine))),
       (flight) => launch(engine, flight)
     )
   )

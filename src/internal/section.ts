@@ -10,9 +10,9 @@ import * as Random from "effect/Random"
 import { StoreFailure } from "../AuthError.js"
 import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
-import type { Landing } from "../SessionState.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Courier from "./courier.js"
+import type { Landing } from "./landing.js"
 import type { Event } from "./order.js"
 
 /** Law 20: the exclusive section of a session's key, which it has for as long as one of its flights is in it. */

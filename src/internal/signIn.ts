@@ -3,8 +3,9 @@ import * as Option from "effect/Option"
 import * as AuthError from "../AuthError.js"
 import type { UserPassword } from "../Credentials.js"
 import { type Answer, whileCooling } from "../Question.js"
-import type { Flight, Landing, Now, State } from "../SessionState.js"
+import type { Flight, Now, State } from "../SessionState.js"
 import type * as Token from "../Token.js"
+import type { Landing } from "./landing.js"
 
 /** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */
 export const beforeLogin = (state: State, deadline: bigint, now: Now): Answer | undefined => {

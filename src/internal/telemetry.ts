@@ -1,16 +1,14 @@
-import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import type * as AuthError from "../AuthError.js"
 import * as AuthMetrics from "../AuthMetrics.js"
-import type { Landing } from "../SessionState.js"
 import type * as Token from "../Token.js"
 import { isUnknown } from "./failure.js"
+import { type Landing, wanting } from "./landing.js"
 import { attributes, labels, log, type Observed, quietly, tell } from "./observed.js"
 import type { Command, Event } from "./order.js"
 
@@ -119,31 +117,26 @@ export const counted = <A, E>(
   of: Observed,
   wait: Effect.Effect<A, E>,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-): Effect.Effect<A, E> => {
-  const own = labels(of)
-  const count = (more: number) => tell(() => AuthMetrics.waiting.unsafeModify(more, own))
-  return Effect.suspend(() => {
-    count(1)
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    wanting(of, 1)
     return Effect.ensuring(
       restore(wait),
-      Effect.sync(() => count(-1))
+      Effect.sync(() => wanting(of, -1))
     )
   })
-}
 
 /** Waits for a flight. A caller within a span gets one of its own for that, linked to the exchanges that it waited for. */
 export const wait = (
   of: Observed,
-  landing: Landing,
-  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-): Effect.Effect<Option.Option<Token.AccessToken>, AuthError.AuthError> => {
-  const waited = counted(of, Deferred.await(landing), restore)
-  return Effect.contextWithEffect((context: Context.Context<never>) =>
-    Option.isNone(Context.getOption(context, Tracer.ParentSpan))
-      ? waited
+  landing: Landing
+): Effect.Effect<Option.Option<Token.AccessToken>, AuthError.AuthError> =>
+  Effect.withFiberRuntime(({ currentSpan }) =>
+    currentSpan === undefined
+      ? landing.token
       : traced("auth.wait", { attributes: attributes(of) }, (span) =>
           Effect.ensuring(
-            waited,
+            landing.token,
             Effect.sync(() => {
               const links = (spans.get(landing) ?? []).map(link)
               if (links.length > 0) tell(() => span?.addLinks(links))
@@ -151,6 +144,5 @@ export const wait = (
           )
         )
   )
-}
 
 const link = (span: Tracer.AnySpan): Tracer.SpanLink => ({ _tag: "SpanLink", span, attributes: {} })
