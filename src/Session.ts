@@ -20,6 +20,7 @@ import * as Engine from "./internal/engine.js"
 import * as Key from "./internal/key.js"
 import * as Pilot from "./internal/pilot.js"
 import * as Setting from "./internal/setting.js"
+import * as Watching from "./internal/watching.js"
 import type * as Moment from "./Moment.js"
 import * as Question from "./Question.js"
 import * as SessionState from "./SessionState.js"
@@ -158,7 +159,7 @@ export const make = (
       adopt: (tokens) => Calls.adopt(engine, tokens),
       logout: Calls.logout(engine),
       status: Engine.status(engine),
-      changes: Engine.changes(engine)
+      changes: Watching.changes(engine)
     }
   })
 

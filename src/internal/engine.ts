@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
-import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
@@ -175,7 +174,7 @@ const change = <A>(
   )
 
 /** One at a time, under a guard that is made when the first comes and let go when the last leaves; uninterruptible. */
-const guarded = <A, R>(
+export const guarded = <A, R>(
   engine: Engine,
   body: (state: SessionState.State) => Effect.Effect<readonly [A, SessionState.State], never, R>
 ): Effect.Effect<A, never, R> =>
@@ -226,27 +225,3 @@ const known = (engine: Engine, fiber: Fiber.RuntimeFiber<void>): void => {
     rest(engine)
   })
 }
-
-/** The status now, then each that follows: looking and subscribing are one step, so that none is missed or comes twice. */
-export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
-  Stream.unwrapScoped(
-    guarded(engine, (state) =>
-      Effect.gen(function* () {
-        const first = Stream.make(Status.make(engine, state, yield* reading, engine.snapshot.since))
-        if (engine.closed) return [first, state] as const
-        // Counted first: a watcher who leaves takes nothing away from one who comes.
-        yield* Effect.acquireRelease(
-          Effect.sync(() => engine.watched++),
-          () =>
-            Effect.suspend(() => {
-              engine.watched--
-              if (engine.watched === 0) engine.watchers = undefined
-              return told(engine)
-            })
-        )
-        engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
-        const later = yield* PubSub.subscribe(engine.watchers)
-        return [Stream.concat(first, Stream.fromQueue(later)), state] as const
-      })
-    ).pipe(Effect.uninterruptible)
-  ).pipe(Stream.changesWith(Status.equivalence))
