@@ -24,6 +24,7 @@ import * as Key from "./internal/key.js"
 import * as Valid from "./internal/options.js"
 import * as Setting from "./internal/setting.js"
 import * as Tenants from "./internal/tenants.js"
+import * as Watching from "./internal/watching.js"
 import * as Question from "./Question.js"
 import * as Renewal from "./Renewal.js"
 import type * as Session from "./Session.js"
@@ -168,7 +169,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
       adopt: (tokens) => using(key, (engine) => Calls.adopt(engine, tokens)),
       logout: logout(key),
       status: using(key, Engine.status),
-      changes: Stream.unwrap(Effect.map(find(key), Engine.changes))
+      changes: Stream.unwrap(Effect.map(find(key), Watching.changes))
     })
 
     return {
