@@ -12,6 +12,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    // chai takes some of Effect's values for equal that are not.
+    setupFiles: ["test/support/equality.ts"],
     testTimeout: 60_000,
     // One process for each core, which reads Effect once for all files: no test replaces a module or keeps state in one.
     // Most of what the tests leave behind is short-lived, and not worth moving to the old generation.

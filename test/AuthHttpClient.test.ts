@@ -364,7 +364,7 @@ describe("AuthHttpClient", () => {
             }
           })
           assert.strictEqual((yield* api.post("/once", { body })).status, 200)
-          assert.deepStrictEqual(bodies, [body, body])
+          assert.sameOrderedMembers(bodies, [body, body])
         })
       )
     }
