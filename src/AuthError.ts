@@ -80,7 +80,7 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>("
 }
 
 const refusedLogins = {
-  refused: "the credentials were refused; change them, or try again later",
+  refused: "the credentials were refused; change them, or wait until they may be tried again",
   "code-refused": "the verification code was refused; log in again to get another",
   "no-code": "no verification code came in time; log in again to get another"
 }
