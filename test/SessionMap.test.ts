@@ -6,11 +6,13 @@ import {
   Deferred,
   Duration,
   Effect,
+  Either,
   Exit,
   Fiber,
   Hash,
   Layer,
   Option,
+  Scheduler,
   Scope,
   Stream,
   TestClock
@@ -933,6 +935,29 @@ describe("a map that closes", () => {
       yield* TestClock.adjust("11 seconds")
       yield* settled
       assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
+    })
+  )
+
+  it.effect("needs no fiber for each session that rests, and none of them answers any more", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { map } = yield* Scope.extend(tenants(), scope)
+      const keys = Array.from({ length: 200 }, (_, n) => `tenant-${n}`)
+      yield* Effect.forEach(keys, map.accessToken)
+      yield* settled
+      const fibers = new Set<unknown>()
+      const inner = new Scheduler.MixedScheduler(2048)
+      const counting: Scheduler.Scheduler = {
+        shouldYield: (fiber) => {
+          fibers.add(fiber)
+          return inner.shouldYield(fiber)
+        },
+        scheduleTask: (task, priority, fiber) => inner.scheduleTask(task, priority, fiber)
+      }
+      yield* Effect.withScheduler(Scope.close(scope, Exit.void), counting)
+      assert.isBelow(fibers.size, 20)
+      const after = yield* Effect.forEach(keys, (key) => Effect.either(map.accessToken(key)))
+      assert.isTrue(after.every(Either.isLeft))
     })
   )
 })

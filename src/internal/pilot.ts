@@ -150,6 +150,10 @@ export const holdsOn = (engine: Engine, now: Moment.Moment): number => {
   return Math.max(atWork, Resting.holdsOn(engine.snapshot.state, now))
 }
 
+/** Whether nothing is lost, and nobody left waiting, when a session closes at once. */
+export const isAtRest = (engine: Engine): boolean =>
+  engine.work === undefined && engine.watchers === undefined && engine.snapshot.state.saved
+
 /** Laws 8 and 31: what is under way is waited for, what is not saved is saved, and neither for ever. */
 export const close = (engine: Engine): Effect.Effect<void> =>
   Effect.gen(function* () {

@@ -194,10 +194,13 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
-        const all = tenants.entries()
+        const all = tenants.entries().map(([, tenant]) => tenant)
         tenants.clear()
+        for (const tenant of all) tenant.closed = true
+        // A fiber for each of very many that rest would take more memory than they do.
+        const busy = all.filter((tenant) => !Pilot.isAtRest(tenant))
         return Effect.zipRight(
-          Effect.forEach(all, ([, tenant]) => Pilot.close(tenant), { concurrency: "unbounded", discard: true }),
+          Effect.forEach(busy, Pilot.close, { concurrency: "unbounded", discard: true }),
           // Those that were invalidated just before are no less in the middle of something.
           FiberMap.awaitEmpty(closing)
         )
