@@ -23,6 +23,7 @@ import * as Engine from "./internal/engine.js"
 import * as Key from "./internal/key.js"
 import * as Valid from "./internal/options.js"
 import * as Setting from "./internal/setting.js"
+import { watchedBy } from "./internal/tenant.js"
 import * as Tenants from "./internal/tenants.js"
 import * as Watching from "./internal/watching.js"
 import * as Question from "./Question.js"
@@ -139,7 +140,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
     const renewal: Renewal.Service =
       background || idleTimeToLive < Infinity ? yield* Renewal.make : { watch: () => Effect.void }
     const setting = yield* Effect.provideServiceEffect(
-      Setting.make(options, Tenants.watchedBy(renewal)),
+      Setting.make(options, watchedBy(renewal)),
       TokenStore.TokenStore,
       store
     )
