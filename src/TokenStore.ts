@@ -123,7 +123,8 @@ export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
   Effect.map(TokenStore, (store) => ({ store, key }))
 
 /**
- * A store that lives as long as the process.
+ * A store that lives as long as the process. Sessions that share it are in one process, so that what they lease of it does
+ * not end by itself: each gives it back.
  *
  * @since 0.1.0
  * @category constructors

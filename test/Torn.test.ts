@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Scheduler, Scope, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { StoreFailure } from "../src/AuthError.js"
 import * as Engine from "../src/internal/engine.js"
 import * as Key from "../src/internal/key.js"
@@ -10,19 +10,7 @@ import * as SessionState from "../src/SessionState.js"
 import * as TokenStore from "../src/TokenStore.js"
 import { held, provider, session, user, watchedStore } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
-
-/** Lets a fiber give way between any two of its operations, which live code does once in 2048. */
-const yielding = (seed: number, rate: number): Scheduler.Scheduler => {
-  let random = 7919 * (seed + 1)
-  const inner = new Scheduler.MixedScheduler(2048)
-  return {
-    shouldYield: () => {
-      random = (random * 16_807) % 2_147_483_647
-      return random < rate * 2_147_483_647 ? 0 : false
-    },
-    scheduleTask: (task, priority, fiber) => inner.scheduleTask(task, priority, fiber)
-  }
-}
+import { yielding } from "./support/yielding.js"
 
 describe("a closing session, a beat and a late answer", () => {
   it.scoped("law 20: a beat on its way arrives before the lease is given back", () =>

@@ -7,7 +7,7 @@ import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
 import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
-import type * as Token from "../Token.js"
+import * as Token from "../Token.js"
 import * as Held from "./held.js"
 import type * as Keeper from "./keeper.js"
 import type { Observed } from "./observed.js"
@@ -40,6 +40,26 @@ const exchange = <A>(
     broken: () =>
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
   })
+
+/** An exchange for tokens. What no request could carry is no answer: a provider that was not made by `AuthProvider.make` may say so. */
+const obtained = (
+  to: Addresses,
+  effect: () => Effect.Effect<Token.TokenSet, AuthError>,
+  pause?: Duration.Duration
+): Effect.Effect<Either.Either<Token.TokenSet, AuthError>> =>
+  Effect.map(
+    exchange(to, effect, pause),
+    Either.filterOrLeft(
+      ({ accessToken, refreshToken }) =>
+        [accessToken, refreshToken].every((token) => Option.isNone(token) || Token.isVisible(token.value)),
+      () =>
+        new MalformedResponse({
+          provider: to.provider.name,
+          problem: "a token that cannot stand in a header",
+          outcome: "unknown"
+        })
+    )
+  )
 
 /** What the store keeps. */
 export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>> =>
@@ -121,7 +141,7 @@ export const carryOut = (
       )
     case "Refresh":
       return Effect.map(
-        exchange(to, () => to.provider.refresh(command.tokens)),
+        obtained(to, () => to.provider.refresh(command.tokens)),
         (result) =>
           Either.isRight(result)
             ? { _tag: "Refreshed", tokens: result.right }
@@ -129,7 +149,7 @@ export const carryOut = (
       )
     case "Login":
       return Effect.map(
-        exchange(
+        obtained(
           to,
           () => Option.getOrElse(to.provider.login(command.credentials), () => Effect.fail(nothingToLogInWith)),
           to.provider.loginPause

@@ -55,7 +55,7 @@ export class Engine {
   readonly credentials: Credentials.Service
   readonly key: string
   readonly label: string | undefined
-  /** The only mirror of the state, published by each change and nowhere else. */
+  /** The only mirror of the state, with the three fields after it; published by each change and nowhere else. */
   snapshot: Snapshot
   // What a reader of a fresh token needs of it, one step nearer: reading many sessions in turn is waiting for memory.
   freshMillis = Held.notFresh.freshMillis
@@ -130,12 +130,9 @@ export const rest = (engine: Engine): void => {
   if (work?.changes === 0 && work.owned.size === 0 && !work.saving) engine.work = undefined
 }
 
-export const look = <A>(engine: Engine, f: (state: SessionState.State, now: SessionState.Now) => A): Effect.Effect<A> =>
-  Effect.map(reading, (now) => f(engine.snapshot.state, now))
-
 /** What it looks like from outside. */
 export const status = (engine: Engine): Effect.Effect<Status.Status> =>
-  look(engine, (state, now) => Status.make(engine, state, now, engine.snapshot.since))
+  Effect.map(reading, (now) => Status.make(engine, engine.snapshot.state, now, engine.snapshot.since))
 
 type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
 

@@ -11,13 +11,17 @@ export interface Immediate<A> {
   readonly release: (key: string, owner: string) => void
 }
 
-const known = new WeakMap<object, unknown>()
+const known = new WeakMap<object, { readonly methods: object; readonly immediate: unknown }>()
 
 /** Notes how a store works. Kept apart from it: a copy of it with something slow in it is another store. */
 export const make = <A, S extends object>(store: S, immediate: Immediate<A>): S => {
-  known.set(store, immediate)
+  known.set(store, { methods: { ...store }, immediate })
   return store
 }
 
-export const of = <A>(store: { readonly load: unknown } & object): Immediate<A> | undefined =>
-  known.get(store) as Immediate<A> | undefined
+/** How a store works, unless somebody has put other methods into it since, as those who spy on it do. */
+export const of = <A>(store: object): Immediate<A> | undefined => {
+  const found = known.get(store)
+  const isItself = found && Object.entries(found.methods).every(([name, method]) => Reflect.get(store, name) === method)
+  return isItself ? (found.immediate as Immediate<A>) : undefined
+}

@@ -38,13 +38,13 @@ const immediate = ({ lease, load, release, save }: Immediate.Immediate<TokenStor
 })
 
 /** How long callers wait for a token set to be saved before it is served from memory alone (law 18). */
-const timeout = Duration.seconds(2)
+const storeTimeout = Duration.seconds(2)
 
 const asked = <A>(
   operation: StoreFailure["operation"],
   effect: () => Effect.Effect<A, StoreFailure>
 ): Effect.Effect<Either.Either<A, StoreFailure>> =>
-  settle("token store", effect, timeout, {
+  settle("token store", effect, storeTimeout, {
     late: () => new StoreFailure({ operation, problem: "it does not answer" }),
     broken: () => new StoreFailure({ operation, problem: "a defect in the store" })
   })

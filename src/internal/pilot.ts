@@ -165,10 +165,13 @@ export const close = (engine: Engine): Effect.Effect<void> =>
       owned().size === 0 ? Effect.void : Effect.zipRight(Fiber.awaitAll(owned()), landed)
     )
     yield* Effect.timeoutOption(Effect.interruptible(landed), engine.setting.shutdownDeadline)
-    yield* Fiber.interruptAll(owned())
+    yield* Fiber.interruptAll([...owned()])
     if (!engine.snapshot.state.saved) {
       // In a fiber of its own, as the one that closes may have been interrupted itself.
       yield* Effect.flatMap(own(engine, Effect.asVoid(saveTwice(engine))), Fiber.await)
     }
-    if (engine.watchers !== undefined) yield* PubSub.shutdown(engine.watchers)
+    const { watchers } = engine
+    // Nobody is told any more: to publish where all is shut down interrupts.
+    engine.watchers = undefined
+    if (watchers !== undefined) yield* PubSub.shutdown(watchers)
   })

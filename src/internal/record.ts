@@ -71,7 +71,7 @@ const Contents = Schema.parseJson(
 
 const readFormat = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ format: Schema.Number })))
 const decodeContents = Schema.decodeUnknownEither(Contents)
-const encodeContents = Schema.encodeSync(Contents)
+const encodeContents = Schema.encodeEither(Contents)
 
 /** A duration that JSON can hold. */
 const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
@@ -79,7 +79,7 @@ const finite = (duration: Duration.Duration) => Duration.min(duration, Token.lon
 const longest = Duration.toMillis(Token.longestLifetime)
 
 const write = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record) =>
-  Redacted.make(
+  Either.getOrThrowWith(
     encodeContents({
       format,
       key,
@@ -93,14 +93,16 @@ const write = (key: string, { age, generation, refresh, refreshAge, revision, to
       age: Math.min(age, longest),
       refreshAge: Math.min(refreshAge, longest),
       refresh: refresh._tag === "Doubtful" ? { ...refresh, age: Math.min(refresh.age, longest) } : refresh
-    })
+    }),
+    // Not the error itself, which quotes what it could not write (law 27).
+    () => new Error("a token set that cannot be written")
   )
 
 /** What is given to the store. */
 export const encode = (key: string, record: Record): Entry => ({
   generation: record.generation,
   revision: record.revision,
-  contents: write(key, record)
+  contents: Redacted.make(write(key, record))
 })
 
 /** What is given to a store in memory: its text is written when somebody asks for it, and sessions never do. */
@@ -122,7 +124,7 @@ export class Unwritten implements Entry {
   }
 
   get contents() {
-    return write(this.key, this.record)
+    return Redacted.make(write(this.key, this.record))
   }
 }
 

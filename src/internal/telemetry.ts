@@ -8,7 +8,7 @@ import type * as AuthError from "../AuthError.js"
 import * as AuthMetrics from "../AuthMetrics.js"
 import type * as Token from "../Token.js"
 import { isUnknown } from "./failure.js"
-import { type Landing, wanting } from "./landing.js"
+import { countWaiting, type Landing } from "./landing.js"
 import { attributes, labels, log, type Observed, quietly, tell } from "./observed.js"
 import type { Command, Event } from "./order.js"
 
@@ -119,10 +119,10 @@ export const counted = <A, E>(
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
   Effect.suspend(() => {
-    wanting(of, 1)
+    countWaiting(of, 1)
     return Effect.ensuring(
       restore(wait),
-      Effect.sync(() => wanting(of, -1))
+      Effect.sync(() => countWaiting(of, -1))
     )
   })
 
