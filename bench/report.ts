@@ -27,13 +27,14 @@ const versions = () => {
   ].join(", ")
 }
 
-const revision = () => {
+/** Asked for when a run begins: what is built then is what it measures. */
+const revision = (() => {
   try {
     return execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: here("."), encoding: "utf8" }).trim()
   } catch {
     return "unknown"
   }
-}
+})()
 
 const page = (parts: ReadonlyArray<Part>, minutes: number): string => {
   const plots = parts.flatMap(({ plots = [] }) => plots)
@@ -41,7 +42,7 @@ const page = (parts: ReadonlyArray<Part>, minutes: number): string => {
     "# What it costs",
     "Written by `npm run bench`; do not edit. CPU time of the whole process, garbage collection included; contenders take turns, and each ratio is the median of the rounds' own ratios, with the middle half of them in brackets.",
     [
-      `- ${new Date().toISOString().slice(0, 10)}, revision ${revision()}, a run of ${minutes.toFixed(1)} minutes`,
+      `- ${new Date().toISOString().slice(0, 10)}, revision ${revision}, a run of ${minutes.toFixed(1)} minutes`,
       `- ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; Node ${process.version} on ${process.platform} ${process.arch}`,
       `- ${versions()}`
     ].join("\n"),

@@ -2,39 +2,22 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, FiberId, FiberRef, Option, Scope, Stream } from "effect"
 import * as Engine from "../src/internal/engine.js"
 import { Landing } from "../src/internal/landing.js"
-import * as Setting from "../src/internal/setting.js"
 import { settle as bound } from "../src/internal/settle.js"
-import * as SessionState from "../src/SessionState.js"
 import * as TokenStore from "../src/TokenStore.js"
-import { held, provider, secret, session } from "./support/harness.js"
+import { engine, held, provider, secret, session } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
 import { metrics } from "./support/observed.js"
 import { yielding } from "./support/yielding.js"
 
-const engineOf = Effect.gen(function* () {
-  const p = provider()
-  const setting = yield* Effect.provideServiceEffect(
-    Setting.make({}, undefined),
-    TokenStore.TokenStore,
-    TokenStore.makeMemory
-  )
-  const now = yield* Engine.reading
-  return new Engine.Engine(
-    { setting, provider: p.service, credentials: { read: Effect.succeedNone }, key: "key", label: undefined },
-    SessionState.starting(undefined, now),
-    now
-  )
-})
-
 describe("a fiber of the session that is interrupted before it began", () => {
   it.scoped("law 31: what is begun for it is late, and is not begun", () =>
     manually(function* () {
-      const engine = yield* engineOf
+      const made = yield* engine
       let sent = false
       let interrupted: boolean | undefined
       const fiber = yield* Effect.uninterruptible(
         Engine.own(
-          engine,
+          made,
           Effect.zipRight(
             Effect.withFiberRuntime<void>((self) => {
               interrupted = !Cause.isEmpty(self.getFiberRef(FiberRef.interruptedCause))

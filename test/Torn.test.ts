@@ -4,11 +4,9 @@ import { StoreFailure } from "../src/AuthError.js"
 import * as Engine from "../src/internal/engine.js"
 import * as Key from "../src/internal/key.js"
 import { Keyed } from "../src/internal/keyed.js"
-import * as Setting from "../src/internal/setting.js"
 import * as Renewal from "../src/Renewal.js"
-import * as SessionState from "../src/SessionState.js"
 import * as TokenStore from "../src/TokenStore.js"
-import { held, provider, session, user, watchedStore } from "./support/harness.js"
+import { engine, held, provider, session, user, watchedStore } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
 import { yielding } from "./support/yielding.js"
 
@@ -260,21 +258,9 @@ it("what is stored by a key is found by it, whatever the key is", () => {
 
 it.scoped("a change that was looked up before another came is made upon that", () =>
   Effect.gen(function* () {
-    const setting = yield* Setting.make({}, undefined)
-    const now = yield* Engine.reading
     for (let run = 0; run < 20; run++) {
-      const engine = new Engine.Engine(
-        {
-          setting,
-          provider: provider().service,
-          credentials: { read: Effect.succeedNone },
-          label: undefined,
-          key: "key"
-        },
-        SessionState.starting(undefined, now),
-        now
-      )
-      const grow = Engine.transition(engine, (state) => [
+      const made = yield* engine
+      const grow = Engine.transition(made, (state) => [
         state.generation,
         { ...state, generation: state.generation + 1 }
       ])
@@ -289,7 +275,7 @@ it.scoped("a change that was looked up before another came is made upon that", (
         seen,
         Array.from({ length: 20 }, (_, n) => n)
       )
-      assert.isTrue(engine.work === undefined)
+      assert.isTrue(made.work === undefined)
     }
-  }).pipe(Effect.provide(TokenStore.layerMemory))
+  })
 )

@@ -41,7 +41,10 @@ const exchange = <A>(
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
   })
 
-/** An exchange for tokens. What no request could carry is no answer: a provider that was not made by `AuthProvider.make` may say so. */
+/**
+ * An exchange for tokens. What no request could carry is no answer, though a provider that was not made by
+ * `AuthProvider.make` may give it.
+ */
 const obtained = (
   to: Addresses,
   effect: () => Effect.Effect<Token.TokenSet, AuthError>,
@@ -50,8 +53,7 @@ const obtained = (
   Effect.map(
     exchange(to, effect, pause),
     Either.filterOrLeft(
-      ({ accessToken, refreshToken }) =>
-        [accessToken, refreshToken].every((token) => Option.isNone(token) || Token.isVisible(token.value)),
+      (tokens) => Token.isSendable(tokens) || (Option.isNone(tokens.accessToken) && Option.isNone(tokens.refreshToken)),
       () =>
         new MalformedResponse({
           provider: to.provider.name,

@@ -8,7 +8,7 @@ import * as Moment from "../Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as Token from "../Token.js"
 import type { Version } from "../TokenStore.js"
-import type { Found, Record, RefreshRecord } from "./record.js"
+import { type Found, longest, type Record, type RefreshRecord } from "./record.js"
 
 /** What is known of the refresh token in hand (law 13): whether it may be sent, and why not. */
 export type RefreshState =
@@ -39,8 +39,6 @@ export interface Held extends Version {
 type Arrival = Moment.Moment & { readonly random: number }
 
 export const usable: RefreshState = { _tag: "Usable" }
-
-const longest = Duration.toMillis(Token.longestLifetime)
 
 const ago = (now: Moment.Moment, age: number): Moment.Moment => {
   const millis = Math.min(age, longest)

@@ -76,7 +76,8 @@ const encodeContents = Schema.encodeEither(Contents)
 /** A duration that JSON can hold. */
 const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
 
-const longest = Duration.toMillis(Token.longestLifetime)
+/** The longest age there is, in milliseconds. */
+export const longest = Duration.toMillis(Token.longestLifetime)
 
 const write = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record) =>
   Either.getOrThrowWith(

@@ -2,8 +2,11 @@ import { type Context, Effect, Layer, Redacted, type Scope } from "effect"
 import type * as AuthError from "../../src/AuthError.js"
 import * as AuthProvider from "../../src/AuthProvider.js"
 import * as Credentials from "../../src/Credentials.js"
+import * as Engine from "../../src/internal/engine.js"
+import * as Setting from "../../src/internal/setting.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
+import * as SessionState from "../../src/SessionState.js"
 import * as TokenStore from "../../src/TokenStore.js"
 import * as TestProvider from "../../src/testing/TestProvider.js"
 
@@ -84,6 +87,18 @@ export const session = (
       Effect.provideService(TokenStore.TokenStore, store ?? (yield* TokenStore.makeMemory))
     )
   })
+
+/** What runs a session of a scripted provider, over a store in memory, for tests of its parts. */
+export const engine = Effect.gen(function* () {
+  const setting = yield* Setting.make({}, undefined)
+  const now = yield* Engine.reading
+  const credentials: Credentials.Service = { read: Effect.succeedNone }
+  return new Engine.Engine(
+    { setting, provider: provider().service, credentials, key: "key", label: undefined },
+    SessionState.starting(undefined, now),
+    now
+  )
+}).pipe(Effect.provide(TokenStore.layerMemory))
 
 export const value = Redacted.value<string>
 
