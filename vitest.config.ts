@@ -1,15 +1,16 @@
+import ts from "typescript"
 import { defineConfig } from "vitest/config"
 
-const source = (path: string) => new URL(path, import.meta.url).pathname
+const { config } = ts.readConfigFile(new URL("tsconfig.json", import.meta.url).pathname, ts.sys.readFile)
+
+/** The paths of `tsconfig.json`: the tests import the library by its public names, and get its sources. */
+const alias = Object.entries(config.compilerOptions.paths as Record<string, [string]>).map(([name, [path]]) => ({
+  find: new RegExp(`^${name.replace("*", "(.*)")}$`),
+  replacement: new URL(path.replace("*", "$1"), import.meta.url).pathname
+}))
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^effect-auth$/, replacement: source("src/index.ts") },
-      { find: /^effect-auth\/testing$/, replacement: source("src/testing/index.ts") },
-      { find: /^effect-auth\/(.*)$/, replacement: source("src/$1.ts") }
-    ]
-  },
+  resolve: { alias },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     // chai takes some of Effect's values for equal that are not.
