@@ -10,9 +10,9 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Misconfigured } from "./AuthError.js"
 import type { UserPassword } from "./Credentials.js"
-import { bare } from "./internal/bare.js"
+import type { Misconfigured } from "./common/AuthError.js"
+import { bare } from "./common/secret.js"
 import type { RefreshToken, TokenSet } from "./Token.js"
 
 /**

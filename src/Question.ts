@@ -6,10 +6,10 @@
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
-import * as AuthError from "./AuthError.js"
+import * as AuthError from "./common/AuthError.js"
+import * as Moment from "./common/Moment.js"
 import * as Held from "./internal/held.js"
 import type { Landing } from "./internal/landing.js"
-import * as Moment from "./Moment.js"
 import * as RenewalPolicy from "./RenewalPolicy.js"
 import {
   eager,

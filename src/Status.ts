@@ -7,9 +7,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
-import * as AuthError from "./AuthError.js"
+import * as AuthError from "./common/AuthError.js"
+import * as Moment from "./common/Moment.js"
 import * as Held from "./internal/held.js"
-import * as Moment from "./Moment.js"
 import { type Rules, renewalDelay, type State } from "./SessionState.js"
 
 /**

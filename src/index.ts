@@ -4,12 +4,12 @@
  * @since 0.1.0
  */
 export * as Auth from "./Auth.js"
-export * as AuthError from "./AuthError.js"
 export * as AuthHttpClient from "./AuthHttpClient.js"
 export * as AuthMetrics from "./AuthMetrics.js"
 export * as AuthProvider from "./AuthProvider.js"
 export * as Credentials from "./Credentials.js"
-export * as Moment from "./Moment.js"
+export * as AuthError from "./common/AuthError.js"
+export * as Moment from "./common/Moment.js"
 export * as Protocol from "./Protocol.js"
 export * as Freddy from "./providers/Freddy.js"
 export * as OAuth2 from "./providers/OAuth2.js"

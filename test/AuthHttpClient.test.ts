@@ -25,9 +25,9 @@ import {
   Stream,
   TestClock
 } from "effect"
-import type { AuthError } from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as Credentials from "../src/Credentials.js"
+import type { AuthError } from "../src/common/AuthError.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/Session.js"
 import * as Token from "../src/Token.js"

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Chunk, Exit, Option, Redacted } from "effect"
-import { NetworkFailure } from "../src/AuthError.js"
+import { NetworkFailure } from "../src/common/AuthError.js"
 
 const failure = (outcome: "unknown" | "not-spent") =>
   new NetworkFailure({ provider: "test", reason: "timeout", outcome })

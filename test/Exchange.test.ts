@@ -4,7 +4,7 @@ import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest, HttpCl
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, type Layer, TestClock } from "effect"
-import type { MalformedResponse, NetworkFailure } from "../src/AuthError.js"
+import type { MalformedResponse, NetworkFailure } from "../src/common/AuthError.js"
 import { exchange } from "../src/internal/exchange.js"
 import * as Faults from "../src/testing/Faults.js"
 import { httpDate } from "../src/testing/SandboxClient.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import * as Encrypted from "../src/stores/Encrypted.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Either, Exit, FastCheck, Fiber, Option, Scope, Stream } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import type * as Status from "../src/Status.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"

@@ -15,9 +15,9 @@ import {
   Redacted
 } from "effect"
 import type * as Auth from "../src/Auth.js"
-import type { AuthError } from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as Credentials from "../src/Credentials.js"
+import type { AuthError } from "../src/common/AuthError.js"
 import * as OAuth2 from "../src/providers/OAuth2.js"
 import * as Session from "../src/Session.js"
 import * as Token from "../src/Token.js"

@@ -16,8 +16,8 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as AuthError from "../src/AuthError.js"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthError from "../src/common/AuthError.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Exit, Fiber, Option, Scope } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"
 import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "./support/harness.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Fiber, Option, Stream, TestClock } from "effect"
-import * as AuthError from "../src/AuthError.js"
+import * as AuthError from "../src/common/AuthError.js"
 import * as Session from "../src/Session.js"
 import * as Status from "../src/Status.js"
 import * as Token from "../src/Token.js"

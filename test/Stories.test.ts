@@ -1,8 +1,8 @@
 // Stories that once went wrong: each is an order of events that the laws must survive.
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
 import type { UserPassword } from "../src/Credentials.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import * as Record from "../src/internal/record.js"
 import * as Token from "../src/Token.js"
 import * as TokenStore from "../src/TokenStore.js"

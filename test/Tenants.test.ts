@@ -15,7 +15,7 @@ import {
   Scope,
   Tracer
 } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import * as OAuth2 from "../src/providers/OAuth2.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as File from "../src/stores/File.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Encoding, FastCheck, Inspectable, Option, Redacted, Schema } from "effect"
-import * as Moment from "../src/Moment.js"
+import * as Moment from "../src/common/Moment.js"
 import * as Token from "../src/Token.js"
 
 const at = (millis: number, nanos = 0n): Moment.Moment => ({ millis, nanos })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
-import { StoreFailure } from "../src/AuthError.js"
+import { StoreFailure } from "../src/common/AuthError.js"
 import * as Engine from "../src/internal/engine.js"
 import * as Key from "../src/internal/key.js"
 import { Keyed } from "../src/internal/keyed.js"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck, Option } from "effect"
-import * as Url from "../src/internal/url.js"
+import * as Url from "../src/common/url.js"
 
 const origins = [
   "https://violet.test",

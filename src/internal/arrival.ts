@@ -1,5 +1,5 @@
 import * as Option from "effect/Option"
-import type * as Moment from "../Moment.js"
+import type * as Moment from "../common/Moment.js"
 import type { Flight, Now, Pending, Rules, State } from "../SessionState.js"
 import * as Token from "../Token.js"
 import { withoutAccessToken } from "./failure.js"

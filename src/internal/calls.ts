@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { type AuthError, isTransient, Misconfigured } from "../AuthError.js"
+import { type AuthError, isTransient, Misconfigured } from "../common/AuthError.js"
 import * as Question from "../Question.js"
 import type * as SessionState from "../SessionState.js"
 import * as Token from "../Token.js"

@@ -2,10 +2,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure, type StoreFailure } from "../AuthError.js"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
-import * as Moment from "../Moment.js"
+import {
+  type AuthError,
+  MalformedResponse,
+  Misconfigured,
+  NetworkFailure,
+  type StoreFailure
+} from "../common/AuthError.js"
+import { settle } from "../common/bounded.js"
+import * as Moment from "../common/Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import * as Token from "../Token.js"
 import * as Held from "./held.js"
@@ -13,7 +20,6 @@ import type * as Keeper from "./keeper.js"
 import type { Observed } from "./observed.js"
 import type { Command, Event, Saved } from "./order.js"
 import type * as Record from "./record.js"
-import { settle } from "./settle.js"
 import * as Telemetry from "./telemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */

@@ -6,8 +6,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { MalformedResponse, NetworkFailure, type Outcome } from "../AuthError.js"
-import * as Moment from "../Moment.js"
+import { MalformedResponse, NetworkFailure, type Outcome } from "../common/AuthError.js"
+import * as Moment from "../common/Moment.js"
 import { errorCode, isStatusError, read, release, sender } from "./answer.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */

@@ -1,4 +1,4 @@
-import type * as Moment from "../Moment.js"
+import type * as Moment from "../common/Moment.js"
 
 /**
  * How a store in memory keeps things: without waiting for anything, so that nobody has to watch over it. Whoever has a lease

@@ -1,4 +1,4 @@
-import * as AuthError from "../AuthError.js"
+import * as AuthError from "../common/AuthError.js"
 import type { Flight, Now, Rules, State } from "../SessionState.js"
 import { isUnknown } from "./failure.js"
 import * as Held from "./held.js"

@@ -10,7 +10,7 @@ import {
   MalformedResponse,
   NetworkFailure,
   TokenExpired
-} from "../AuthError.js"
+} from "../common/AuthError.js"
 import type { Grant, Protocol, Refusal } from "../Protocol.js"
 import * as Token from "../Token.js"
 import type { TokenAnswer } from "./exchange.js"

@@ -2,13 +2,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { StoreFailure } from "../AuthError.js"
-import * as Moment from "../Moment.js"
+import { StoreFailure } from "../common/AuthError.js"
+import { settle } from "../common/bounded.js"
+import * as Moment from "../common/Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import type * as TokenStore from "../TokenStore.js"
 import * as Immediate from "./immediate.js"
 import * as Record from "./record.js"
-import { settle } from "./settle.js"
 
 /** A store as sessions see it: it keeps records. Whatever the store does, each call ends, and ends typed. */
 export interface Keeper {

@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { InvalidRefreshToken, StoreFailure, TokenExpired } from "../AuthError.js"
+import { InvalidRefreshToken, StoreFailure, TokenExpired } from "../common/AuthError.js"
 import * as Token from "../Token.js"
 import type { Entry, Kept, Version } from "../TokenStore.js"
 

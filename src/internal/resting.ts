@@ -1,7 +1,7 @@
 import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Moment from "../Moment.js"
+import type * as Moment from "../common/Moment.js"
 import * as RenewalPolicy from "../RenewalPolicy.js"
 import { nanos, type State } from "../SessionState.js"
 import type * as Token from "../Token.js"

@@ -1,12 +1,12 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Misconfigured } from "../AuthError.js"
+import type { Misconfigured } from "../common/AuthError.js"
+import { duration, positive } from "../common/validate.js"
 import { nanos } from "../SessionState.js"
 import { TokenStore } from "../TokenStore.js"
 import type { Setting } from "./engine.js"
 import * as Keeper from "./keeper.js"
 import { said } from "./observed.js"
-import { duration, positive } from "./options.js"
 
 /** The options that sessions have in common, judged, and with their defaults. */
 export const make = (

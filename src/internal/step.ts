@@ -1,4 +1,4 @@
-import type * as AuthError from "../AuthError.js"
+import type * as AuthError from "../common/AuthError.js"
 import type { Now, State } from "../SessionState.js"
 import { blocked } from "./failure.js"
 import type { Command, Landed } from "./order.js"

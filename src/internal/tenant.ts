@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type * as AuthProvider from "../AuthProvider.js"
 import type * as Credentials from "../Credentials.js"
-import * as Moment from "../Moment.js"
+import * as Moment from "../common/Moment.js"
 import type * as Renewal from "../Renewal.js"
 import type { Renewable } from "../Session.js"
 import * as SessionState from "../SessionState.js"

@@ -3,11 +3,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { type AuthError, InvalidCredentials, type Misconfigured, NetworkFailure } from "../AuthError.js"
+import { type AuthError, InvalidCredentials, type Misconfigured, NetworkFailure } from "../common/AuthError.js"
+import { positive } from "../common/validate.js"
 import type { Verification } from "../Protocol.js"
 import type { TokenSet } from "../Token.js"
 import type { TokenAnswer } from "./exchange.js"
-import { positive } from "./options.js"
 
 type Request = HttpClientRequest.HttpClientRequest
 type Send = (request: Request) => Effect.Effect<TokenAnswer, AuthError>

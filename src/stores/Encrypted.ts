@@ -17,8 +17,8 @@ import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { Misconfigured, StoreFailure } from "../AuthError.js"
-import * as Variables from "../internal/variables.js"
+import { Misconfigured, StoreFailure } from "../common/AuthError.js"
+import * as Variables from "../common/configFields.js"
 import * as TokenStore from "../TokenStore.js"
 
 /**

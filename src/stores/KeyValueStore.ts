@@ -16,8 +16,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { StoreFailure } from "../AuthError.js"
-import * as Moment from "../Moment.js"
+import { StoreFailure } from "../common/AuthError.js"
+import * as Moment from "../common/Moment.js"
 import * as TokenStore from "../TokenStore.js"
 
 /**

@@ -7,7 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { AuthError } from "../AuthError.js"
+import type { AuthError } from "../common/AuthError.js"
 import type { TokenSet } from "../Token.js"
 import { failure } from "./TestFailure.js"
 

@@ -11,8 +11,8 @@ import {
 } from "@effect/platform"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, type ParseResult, Schema, TestClock } from "effect"
-import type { AuthError } from "../../src/AuthError.js"
 import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import type { AuthError } from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import { ordersSandbox } from "./signedIn.js"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option } from "effect"
-import { isAuthError } from "../../src/AuthError.js"
+import { isAuthError } from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import { manually } from "../support/ManualClock.js"
 import { application, statusOf, tagOf } from "./harness.js"

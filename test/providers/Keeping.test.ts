@@ -1,7 +1,7 @@
 import { HttpClientRequest } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Either, Exit, Fiber, Option, Redacted, Scope, Stream } from "effect"
-import { StoreFailure } from "../../src/AuthError.js"
+import { StoreFailure } from "../../src/common/AuthError.js"
 import type { Found } from "../../src/internal/record.js"
 import type * as Status from "../../src/Status.js"
 import * as Token from "../../src/Token.js"

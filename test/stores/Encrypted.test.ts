@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Either, FastCheck, Layer, Option, Redacted, TestClock } from "effect"
-import { Misconfigured, StoreFailure } from "../../src/AuthError.js"
+import { Misconfigured, StoreFailure } from "../../src/common/AuthError.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
 import * as TokenStore from "../../src/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"

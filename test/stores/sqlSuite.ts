@@ -17,7 +17,7 @@ import {
   type Scope,
   Tracer
 } from "effect"
-import { StoreFailure } from "../../src/AuthError.js"
+import { StoreFailure } from "../../src/common/AuthError.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
 import * as Sql from "../../src/stores/Sql.js"
 import * as TokenStore from "../../src/TokenStore.js"

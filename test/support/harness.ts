@@ -1,7 +1,7 @@
 import { type Context, Effect, Layer, Redacted, type Scope } from "effect"
-import type * as AuthError from "../../src/AuthError.js"
 import * as AuthProvider from "../../src/AuthProvider.js"
 import * as Credentials from "../../src/Credentials.js"
+import type * as AuthError from "../../src/common/AuthError.js"
 import * as Engine from "../../src/internal/engine.js"
 import * as Setting from "../../src/internal/setting.js"
 import * as Renewal from "../../src/Renewal.js"

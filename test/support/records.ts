@@ -1,5 +1,5 @@
 import { Duration, Effect, Either, Option } from "effect"
-import type { StoreFailure } from "../../src/AuthError.js"
+import type { StoreFailure } from "../../src/common/AuthError.js"
 import * as Record from "../../src/internal/record.js"
 import type * as TokenStore from "../../src/TokenStore.js"
 

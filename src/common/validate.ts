@@ -3,8 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { Misconfigured } from "../AuthError.js"
 import { isVisible, longestLifetime } from "../Token.js"
+import { Misconfigured } from "./AuthError.js"
 import { isConfidential } from "./url.js"
 
 /** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. A prefix is told as in an environment. */

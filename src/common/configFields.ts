@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
-import { Misconfigured } from "../AuthError.js"
-import { fromConfigError } from "./options.js"
+import { Misconfigured } from "./AuthError.js"
+import { fromConfigError } from "./validate.js"
 
 type Field<A> = (variable: string) => Config.Config<A>
 
