@@ -18,7 +18,7 @@ import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./com
 import * as Url from "./common/url.js"
 import * as Answer from "./internal/answer.js"
 import { Session, type Service as SessionService } from "./Session.js"
-import type { AccessToken } from "./Token.js"
+import type { AccessToken } from "./token/Token.js"
 
 /**
  * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`. `E` is what may go wrong

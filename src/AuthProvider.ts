@@ -24,7 +24,7 @@ import { exchange, type TokenAnswer } from "./internal/exchange.js"
 import * as Judge from "./internal/judge.js"
 import * as Verification from "./internal/verification.js"
 import type { Protocol, Rotation } from "./Protocol.js"
-import type { AccessToken, TokenSet } from "./Token.js"
+import type { AccessToken, TokenSet } from "./token/Token.js"
 
 /**
  * One API's protocol.

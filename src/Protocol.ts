@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import type { UserPassword } from "./Credentials.js"
 import type { Misconfigured } from "./common/AuthError.js"
 import { bare } from "./common/secret.js"
-import type { RefreshToken, TokenSet } from "./Token.js"
+import type { RefreshToken, TokenSet } from "./token/Token.js"
 
 /**
  * What becomes of a refresh token that is used: it stays (`"none"`), may be replaced (`"optional"`), or is spent

@@ -10,7 +10,6 @@ import * as AuthError from "./common/AuthError.js"
 import * as Moment from "./common/Moment.js"
 import * as Held from "./internal/held.js"
 import type { Landing } from "./internal/landing.js"
-import * as RenewalPolicy from "./RenewalPolicy.js"
 import {
   eager,
   type Flight,
@@ -24,7 +23,8 @@ import {
   type State,
   tooHasty
 } from "./SessionState.js"
-import type * as Token from "./Token.js"
+import * as RenewalPolicy from "./token/RenewalPolicy.js"
+import type * as Token from "./token/Token.js"
 
 /** What a caller wants: a token of a generation newer than `newerThan`. */
 export interface Question {

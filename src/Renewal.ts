@@ -10,8 +10,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Moment from "./common/Moment.js"
 import { Agenda } from "./internal/agenda.js"
-import * as RenewalPolicy from "./RenewalPolicy.js"
 import type { Renewable } from "./Session.js"
+import * as RenewalPolicy from "./token/RenewalPolicy.js"
 
 /**
  * Renews the sessions it watches.

@@ -25,8 +25,8 @@ import * as Watching from "./internal/watching.js"
 import * as Question from "./Question.js"
 import * as SessionState from "./SessionState.js"
 import * as Status from "./Status.js"
-import * as Token from "./Token.js"
 import type { TokenStore } from "./TokenStore.js"
+import * as Token from "./token/Token.js"
 
 /**
  * A session with an API. `E` is what may go wrong before there is one, as with a `SessionMap`.

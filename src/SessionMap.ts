@@ -30,8 +30,8 @@ import * as Question from "./Question.js"
 import * as Renewal from "./Renewal.js"
 import type * as Session from "./Session.js"
 import type * as Status from "./Status.js"
-import * as Token from "./Token.js"
 import * as TokenStore from "./TokenStore.js"
+import * as Token from "./token/Token.js"
 
 /**
  * Who stands behind a key.

@@ -13,9 +13,9 @@ import type * as Moment from "./common/Moment.js"
 import * as Held from "./internal/held.js"
 import type { Landing } from "./internal/landing.js"
 import type { Amending, Intent } from "./internal/order.js"
-import * as RenewalPolicy from "./RenewalPolicy.js"
-import * as Token from "./Token.js"
 import type * as TokenStore from "./TokenStore.js"
+import * as RenewalPolicy from "./token/RenewalPolicy.js"
+import * as Token from "./token/Token.js"
 
 /** What does not change while a session lives. */
 export interface Rules {

@@ -30,9 +30,9 @@ import * as Credentials from "../src/Credentials.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/Session.js"
-import * as Token from "../src/Token.js"
 import * as Faults from "../src/testing/Faults.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import * as Token from "../src/token/Token.js"
 
 type Errors = HttpClientError.HttpClientError | AuthError
 type Client = HttpClient.HttpClient.With<Errors>

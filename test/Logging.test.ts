@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, LogLevel, Option, TestClock } from "effect"
 import * as AuthError from "../src/common/AuthError.js"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, secret, session, until, watchedStore } from "./support/harness.js"
 import { type Line, logging } from "./support/observed.js"
 import * as Records from "./support/records.js"

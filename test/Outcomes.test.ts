@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
 import type * as Session from "../src/Session.js"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 import {
   fails,
   failure,

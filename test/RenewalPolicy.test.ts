@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, FastCheck } from "effect"
-import * as RenewalPolicy from "../src/RenewalPolicy.js"
+import * as RenewalPolicy from "../src/token/RenewalPolicy.js"
 
 const millis = Duration.toMillis
 const durations = FastCheck.double({ min: 1000, max: 1e12, noNaN: true }).map(Duration.millis)

@@ -13,7 +13,7 @@ import {
   Scope,
   TestClock
 } from "effect"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, secret, session, until, value, watchedStore } from "./support/harness.js"
 import { manually } from "./support/ManualClock.js"
 import * as Records from "./support/records.js"

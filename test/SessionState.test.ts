@@ -9,7 +9,7 @@ import * as SignIn from "../src/internal/signIn.js"
 import * as Question from "../src/Question.js"
 import * as SessionState from "../src/SessionState.js"
 import * as Status from "../src/Status.js"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 import { failure, secret, user, value } from "./support/harness.js"
 
 const unlocked = new StoreFailure({ operation: "lock", problem: "unreachable" })

@@ -3,7 +3,7 @@ import { DateTime, Duration, Effect, Fiber, Option, Stream, TestClock } from "ef
 import * as AuthError from "../src/common/AuthError.js"
 import * as Session from "../src/Session.js"
 import * as Status from "../src/Status.js"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, secret, session, watchedStore } from "./support/harness.js"
 import * as Records from "./support/records.js"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Encoding, FastCheck, Inspectable, Option, Redacted, Schema } from "effect"
 import * as Moment from "../src/common/Moment.js"
-import * as Token from "../src/Token.js"
+import * as Token from "../src/token/Token.js"
 
 const at = (millis: number, nanos = 0n): Moment.Moment => ({ millis, nanos })
 const now = at(1_700_000_000_000)

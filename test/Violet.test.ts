@@ -18,10 +18,10 @@ import * as Credentials from "../src/Credentials.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/Session.js"
-import * as Token from "../src/Token.js"
 import * as Faults from "../src/testing/Faults.js"
 import { httpDate } from "../src/testing/SandboxClient.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
+import * as Token from "../src/token/Token.js"
 
 const now = Date.UTC(2026, 0, 1)
 const user = { username: Redacted.make("test-user@example.com"), password: Redacted.make("test-password") }

@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { isVisible, longestLifetime } from "../Token.js"
+import { isVisible, longestLifetime } from "../token/Token.js"
 import { Misconfigured } from "./AuthError.js"
 import { isConfidential } from "./url.js"
 

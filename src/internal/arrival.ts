@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import type * as Moment from "../common/Moment.js"
 import type { Flight, Now, Pending, Rules, State } from "../SessionState.js"
-import * as Token from "../Token.js"
+import * as Token from "../token/Token.js"
 import { withoutAccessToken } from "./failure.js"
 import * as Held from "./held.js"
 import type { Landed } from "./order.js"

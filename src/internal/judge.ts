@@ -12,7 +12,7 @@ import {
   TokenExpired
 } from "../common/AuthError.js"
 import type { Grant, Protocol, Refusal } from "../Protocol.js"
-import * as Token from "../Token.js"
+import * as Token from "../token/Token.js"
 import type { TokenAnswer } from "./exchange.js"
 
 /** What was sent decides what a refusal means. */

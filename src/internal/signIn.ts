@@ -4,7 +4,7 @@ import type { UserPassword } from "../Credentials.js"
 import * as AuthError from "../common/AuthError.js"
 import { type Answer, whileCooling } from "../Question.js"
 import type { Flight, Now, State } from "../SessionState.js"
-import type * as Token from "../Token.js"
+import type * as Token from "../token/Token.js"
 import type { Landing } from "./landing.js"
 
 /** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */

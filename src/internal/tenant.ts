@@ -5,7 +5,7 @@ import * as Moment from "../common/Moment.js"
 import type * as Renewal from "../Renewal.js"
 import type { Renewable } from "../Session.js"
 import * as SessionState from "../SessionState.js"
-import type * as Token from "../Token.js"
+import type * as Token from "../token/Token.js"
 import * as Engine from "./engine.js"
 import * as Pilot from "./pilot.js"
 

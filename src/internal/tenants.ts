@@ -10,7 +10,7 @@ import { type AuthError, Misconfigured, NetworkFailure } from "../common/AuthErr
 import { settle } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
 import type * as Renewal from "../Renewal.js"
-import type * as Token from "../Token.js"
+import type * as Token from "../token/Token.js"
 import * as Calls from "./calls.js"
 import { hasClosed, isClosing } from "./closed.js"
 import * as Engine from "./engine.js"

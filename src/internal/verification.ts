@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { type AuthError, InvalidCredentials, type Misconfigured, NetworkFailure } from "../common/AuthError.js"
 import { positive } from "../common/validate.js"
 import type { Verification } from "../Protocol.js"
-import type { TokenSet } from "../Token.js"
+import type { TokenSet } from "../token/Token.js"
 import type { TokenAnswer } from "./exchange.js"
 
 type Request = HttpClientRequest.HttpClientRequest

@@ -19,7 +19,7 @@ import * as Variables from "../common/configFields.js"
 import * as Valid from "../common/validate.js"
 import * as Discovery from "../internal/discovery.js"
 import * as Protocol from "../Protocol.js"
-import type { TokenSet } from "../Token.js"
+import type { TokenSet } from "../token/Token.js"
 
 /**
  * Who the application is, how it gets its tokens, and where the authorization server and the API are.

@@ -51,8 +51,8 @@ import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
 import * as Key from "../internal/key.js"
 import * as sqlDialects from "../internal/sqlDialects.js"
-import * as Token from "../Token.js"
 import { type Service, TokenStore } from "../TokenStore.js"
+import * as Token from "../token/Token.js"
 
 /**
  * @since 0.1.0

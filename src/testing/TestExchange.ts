@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { AuthError } from "../common/AuthError.js"
-import type { TokenSet } from "../Token.js"
+import type { TokenSet } from "../token/Token.js"
 import { failure } from "./TestFailure.js"
 
 /**

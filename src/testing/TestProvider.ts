@@ -17,7 +17,7 @@ import * as AuthProvider from "../AuthProvider.js"
 import { InvalidRefreshToken, type Misconfigured } from "../common/AuthError.js"
 import * as Valid from "../common/validate.js"
 import type { Rotation } from "../Protocol.js"
-import * as Token from "../Token.js"
+import * as Token from "../token/Token.js"
 import { type Exchange, honest, type Kind, late, type Step } from "./TestExchange.js"
 
 export { fails, type Held, held, honest, late, lives, lost, only } from "./TestExchange.js"

@@ -16,7 +16,7 @@ import * as Auth from "../Auth.js"
 import * as Credentials from "../Credentials.js"
 import type { AuthError } from "../common/AuthError.js"
 import * as Session from "../Session.js"
-import { type AccessToken, shortestLifetime } from "../Token.js"
+import { type AccessToken, shortestLifetime } from "../token/Token.js"
 import * as TestProvider from "./TestProvider.js"
 
 /**

@@ -6,7 +6,7 @@ import * as Credentials from "../../src/Credentials.js"
 import type { AuthError } from "../../src/common/AuthError.js"
 import * as OAuth2 from "../../src/providers/OAuth2.js"
 import * as Session from "../../src/Session.js"
-import * as Token from "../../src/Token.js"
+import * as Token from "../../src/token/Token.js"
 import type { Client } from "./oidcProvider.js"
 
 export type Options = OAuth2.Options & Auth.Options

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exit, Scope } from "effect"
-import * as Token from "../../src/Token.js"
 import * as Faults from "../../src/testing/Faults.js"
+import * as Token from "../../src/token/Token.js"
 import { secret } from "../support/harness.js"
 import { manually } from "../support/ManualClock.js"
 import { application, manners, passwordless, polite, signedIn, statusOf, tagOf, value, world } from "./harness.js"

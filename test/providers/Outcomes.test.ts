@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Fiber, Option } from "effect"
-import * as Token from "../../src/Token.js"
 import * as Faults from "../../src/testing/Faults.js"
+import * as Token from "../../src/token/Token.js"
 import { secret } from "../support/harness.js"
 import { type ManualClock, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"

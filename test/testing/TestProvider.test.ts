@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Exit, Fiber, Option, Redacted, TestClock } from "effect"
 import { TestProvider } from "effect-auth/testing"
 import type { AuthError } from "../../src/common/AuthError.js"
-import * as Token from "../../src/Token.js"
+import * as Token from "../../src/token/Token.js"
 
 const user = Option.some({ username: Redacted.make("test-user"), password: Redacted.make("test-password") })
 

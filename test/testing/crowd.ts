@@ -2,7 +2,7 @@
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { Data, Effect, Exit, Fiber, Metric, Scope } from "effect"
 import * as SessionMap from "../../src/SessionMap.js"
-import * as Token from "../../src/Token.js"
+import * as Token from "../../src/token/Token.js"
 import { provider, secret } from "../support/harness.js"
 import { make, settle } from "../support/ManualClock.js"
 

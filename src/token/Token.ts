@@ -9,7 +9,7 @@ import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as Moment from "./common/Moment.js"
+import * as Moment from "../common/Moment.js"
 
 /**
  * What a request carries to be let in ([RFC 6749 §1.4](https://www.rfc-editor.org/rfc/rfc6749#section-1.4)).
