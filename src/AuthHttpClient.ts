@@ -16,9 +16,9 @@ import * as Option from "effect/Option"
 import { AuthProvider, type Service as Provider } from "./AuthProvider.js"
 import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./common/AuthError.js"
 import * as Url from "./common/url.js"
-import * as Answer from "./internal/answer.js"
 import { Session, type Service as SessionService } from "./Session.js"
 import type { AccessToken } from "./token/Token.js"
+import * as Answer from "./transport/send.js"
 
 /**
  * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`. `E` is what may go wrong

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../common/AuthError.js"
 import * as Moment from "../common/Moment.js"
-import { errorCode, isStatusError, read, release, sender } from "./answer.js"
+import { errorCode, isStatusError, read, release, sender } from "../transport/send.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
 export interface TokenAnswer {
