@@ -9,10 +9,10 @@ import type * as Credentials from "../Credentials.js"
 import type * as Moment from "../common/Moment.js"
 import type * as SessionState from "../SessionState.js"
 import * as Status from "../Status.js"
+import { apart, type said } from "../telemetry/labels.js"
 import * as Held from "./held.js"
 import type * as Keeper from "./keeper.js"
 import * as News from "./news.js"
-import { apart, type said } from "./observed.js"
 import type * as Section from "./section.js"
 
 /** What the sessions of one layer have in common. */
