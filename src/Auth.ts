@@ -13,10 +13,10 @@ import * as AuthProvider from "./AuthProvider.js"
 import type { Credentials } from "./Credentials.js"
 import type { Misconfigured } from "./common/AuthError.js"
 import * as Valid from "./common/validate.js"
-import * as Key from "./internal/key.js"
 import * as Renewal from "./Renewal.js"
 import * as Session from "./Session.js"
-import * as TokenStore from "./TokenStore.js"
+import * as Key from "./store/key.js"
+import * as TokenStore from "./store/TokenStore.js"
 
 /**
  * What one layer provides.

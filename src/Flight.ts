@@ -15,12 +15,12 @@ import * as Held from "./internal/held.js"
 import { refreshFailed, send, written } from "./internal/intent.js"
 import type { Landing } from "./internal/landing.js"
 import type { Event, Landed } from "./internal/order.js"
-import type { Found } from "./internal/record.js"
 import { nothingKept, version } from "./internal/resting.js"
 import { refusal } from "./internal/signIn.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./internal/step.js"
 import { type Flight, type Now, nanos, type Rules, type State, withinReuseWindow } from "./SessionState.js"
-import * as TokenStore from "./TokenStore.js"
+import type { Found } from "./store/record.js"
+import * as TokenStore from "./store/TokenStore.js"
 
 /** One step of the flight that lands on `landing`. */
 export const step = (rules: Rules, state: State, landing: Landing, event: Event, now: Now): Step => {

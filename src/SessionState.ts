@@ -13,7 +13,7 @@ import type * as Moment from "./common/Moment.js"
 import * as Held from "./internal/held.js"
 import type { Landing } from "./internal/landing.js"
 import type { Amending, Intent } from "./internal/order.js"
-import type * as TokenStore from "./TokenStore.js"
+import type * as TokenStore from "./store/TokenStore.js"
 import * as RenewalPolicy from "./token/RenewalPolicy.js"
 import * as Token from "./token/Token.js"
 

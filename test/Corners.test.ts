@@ -3,7 +3,7 @@ import { Cause, Duration, Effect, Exit, Fiber, FiberId, FiberRef, Option, Scope,
 import { settle as bound } from "../src/common/bounded.js"
 import * as Engine from "../src/internal/engine.js"
 import { Landing } from "../src/internal/landing.js"
-import * as TokenStore from "../src/TokenStore.js"
+import * as TokenStore from "../src/store/TokenStore.js"
 import { engine, held, provider, secret, session } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
 import { metrics } from "./support/observed.js"

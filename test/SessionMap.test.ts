@@ -19,7 +19,7 @@ import {
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import * as AuthError from "../src/common/AuthError.js"
 import * as SessionMap from "../src/SessionMap.js"
-import * as TokenStore from "../src/TokenStore.js"
+import * as TokenStore from "../src/store/TokenStore.js"
 import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, type Scripted, secret, until, user, value } from "./support/harness.js"
 import { manually } from "./support/ManualClock.js"

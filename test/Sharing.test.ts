@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Exit, Fiber, Option, Scope } from "effect"
 import { StoreFailure } from "../src/common/AuthError.js"
-import * as TokenStore from "../src/TokenStore.js"
+import * as TokenStore from "../src/store/TokenStore.js"
 import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "./support/harness.js"
 import * as ManualClock from "./support/ManualClock.js"

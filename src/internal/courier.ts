@@ -13,13 +13,13 @@ import {
 } from "../common/AuthError.js"
 import { settle } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
+import type * as Record from "../store/record.js"
+import type * as Keeper from "../store/recordStore.js"
 import type { Observed } from "../telemetry/labels.js"
 import * as RenewalPolicy from "../token/RenewalPolicy.js"
 import * as Token from "../token/Token.js"
 import * as Held from "./held.js"
-import type * as Keeper from "./keeper.js"
 import type { Command, Event, Saved } from "./order.js"
-import type * as Record from "./record.js"
 import * as Telemetry from "./telemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */

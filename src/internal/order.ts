@@ -2,10 +2,10 @@ import type * as Option from "effect/Option"
 import type { UserPassword } from "../Credentials.js"
 import type * as AuthError from "../common/AuthError.js"
 import type * as Moment from "../common/Moment.js"
-import type { Version } from "../TokenStore.js"
+import type { Found } from "../store/record.js"
+import type { Version } from "../store/TokenStore.js"
 import type * as Token from "../token/Token.js"
 import type * as Held from "./held.js"
-import type { Found } from "./record.js"
 
 /** What is to be done next. `Land` ends the flight. */
 export type Command =

@@ -3,12 +3,12 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Moment from "../common/Moment.js"
 import { nanos, type State } from "../SessionState.js"
-import * as TokenStore from "../TokenStore.js"
+import type { Record } from "../store/record.js"
+import * as TokenStore from "../store/TokenStore.js"
 import * as RenewalPolicy from "../token/RenewalPolicy.js"
 import type * as Token from "../token/Token.js"
 import * as Held from "./held.js"
 import type { Saved } from "./order.js"
-import type { Record } from "./record.js"
 
 /** The version of what is in force. */
 export const version = ({ generation, held }: State): TokenStore.Version => ({

@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import type { Misconfigured } from "../common/AuthError.js"
 import { duration, positive } from "../common/validate.js"
 import { nanos } from "../SessionState.js"
-import { TokenStore } from "../TokenStore.js"
+import * as Keeper from "../store/recordStore.js"
+import { TokenStore } from "../store/TokenStore.js"
 import { said } from "../telemetry/labels.js"
 import type { Setting } from "./engine.js"
-import * as Keeper from "./keeper.js"
 
 /** The options that sessions have in common, judged, and with their defaults. */
 export const make = (

@@ -19,7 +19,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
 import * as Variables from "../common/configFields.js"
-import * as TokenStore from "../TokenStore.js"
+import * as TokenStore from "../store/TokenStore.js"
 
 /**
  * A key is 32 random bytes in base64 or base64url, as `openssl rand -base64 32` makes them. It is named by the first eight

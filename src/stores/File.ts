@@ -20,7 +20,7 @@ import * as Variables from "../common/configFields.js"
 import * as Moment from "../common/Moment.js"
 import * as Valid from "../common/validate.js"
 import * as Series from "../internal/series.js"
-import * as TokenStore from "../TokenStore.js"
+import * as TokenStore from "../store/TokenStore.js"
 
 /**
  * Where the tokens rest.

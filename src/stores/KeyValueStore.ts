@@ -18,7 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { StoreFailure } from "../common/AuthError.js"
 import * as Moment from "../common/Moment.js"
-import * as TokenStore from "../TokenStore.js"
+import * as TokenStore from "../store/TokenStore.js"
 
 /**
  * @since 0.1.0

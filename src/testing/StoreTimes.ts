@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Moment from "../common/Moment.js"
-import type { Version } from "../TokenStore.js"
+import type { Version } from "../store/TokenStore.js"
 import { type Bench, type Law, law, long } from "./StoreBench.js"
 import { toldKept, version } from "./StoreEntry.js"
 

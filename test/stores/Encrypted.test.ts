@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Either, FastCheck, Layer, Option, Redacted, TestClock } from "effect"
 import { Misconfigured, StoreFailure } from "../../src/common/AuthError.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
-import * as TokenStore from "../../src/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"
 import { Secrets, shown } from "../support/secrets.js"
 

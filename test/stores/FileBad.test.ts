@@ -5,8 +5,8 @@ import { join } from "node:path"
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Option, Redacted } from "effect"
-import * as Record from "../../src/internal/record.js"
-import type * as TokenStore from "../../src/TokenStore.js"
+import * as Record from "../../src/store/record.js"
+import type * as TokenStore from "../../src/store/TokenStore.js"
 import { entry, inside, onDisk, refused, scene, text } from "./fileScene.js"
 
 const lease = (store: TokenStore.Service, owner = "owner") => store.lease("test-key", owner, Duration.minutes(1))

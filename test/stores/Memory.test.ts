@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
-import * as TokenStore from "../../src/TokenStore.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"
 
 describe("law 19, law 20: the store in memory", () => {

@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit, Layer, Option, Redacted, Schedule, Scope } from "effect"
 import { createClient } from "redis"
 import type { StoreFailure } from "../../src/common/AuthError.js"
+import { type Service, TokenStore } from "../../src/store/TokenStore.js"
 import * as Redis from "../../src/stores/Redis.js"
-import { type Service, TokenStore } from "../../src/TokenStore.js"
 import * as TestRedis from "../support/redis.js"
 
 const open = (url: string | Redacted.Redacted<string>): Effect.Effect<Service, never, Scope.Scope> =>

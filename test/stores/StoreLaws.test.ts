@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Exit, Layer, Option, Redacted, TestClock } from "effect"
 import { StoreFailure } from "../../src/common/AuthError.js"
 import * as Moment from "../../src/common/Moment.js"
-import * as TokenStore from "../../src/TokenStore.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import { LawBroken, laws } from "../../src/testing/StoreLaws.js"
 
 const underTest = laws({ wait: TestClock.adjust })

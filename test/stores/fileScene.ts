@@ -2,8 +2,8 @@ import { Error, FileSystem, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Option, Redacted, type Scope } from "effect"
+import type * as TokenStore from "../../src/store/TokenStore.js"
 import * as File from "../../src/stores/File.js"
-import type * as TokenStore from "../../src/TokenStore.js"
 
 /** A test on the real disk. */
 export const onDisk = (

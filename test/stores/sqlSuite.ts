@@ -18,9 +18,9 @@ import {
   Tracer
 } from "effect"
 import { StoreFailure } from "../../src/common/AuthError.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
 import * as Sql from "../../src/stores/Sql.js"
-import * as TokenStore from "../../src/TokenStore.js"
 import { laws } from "../../src/testing/StoreLaws.js"
 import { Secrets, shown } from "../support/secrets.js"
 

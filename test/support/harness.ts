@@ -7,7 +7,7 @@ import * as Setting from "../../src/internal/setting.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
 import * as SessionState from "../../src/SessionState.js"
-import * as TokenStore from "../../src/TokenStore.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import * as TestProvider from "../../src/testing/TestProvider.js"
 
 /** A provider of `TestProvider`, for tests that script it and look at it between two steps of their own. */

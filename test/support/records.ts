@@ -1,7 +1,7 @@
 import { Duration, Effect, Either, Option } from "effect"
 import type { StoreFailure } from "../../src/common/AuthError.js"
-import * as Record from "../../src/internal/record.js"
-import type * as TokenStore from "../../src/TokenStore.js"
+import * as Record from "../../src/store/record.js"
+import type * as TokenStore from "../../src/store/TokenStore.js"
 
 /** A record with the given fields, and nothing remarkable about the others. */
 export const record = (fields: Partial<Record.Record>): Record.Record => ({

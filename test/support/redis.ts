@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Clock, Config, Duration, Effect, Option, type Scope } from "effect"
 import { createClient } from "redis"
-import type { Service } from "../../src/TokenStore.js"
+import type { Service } from "../../src/store/TokenStore.js"
 
 /** A Redis for tests: one that is named, or a private one for as long as the scope lives. */
 export interface Server {

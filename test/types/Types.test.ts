@@ -14,7 +14,7 @@ import * as Violet from "../../src/providers/Violet.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
 import type * as Status from "../../src/Status.js"
-import * as TokenStore from "../../src/TokenStore.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
 
 // What is checked here, tsc checks: nothing of it does anything.

@@ -5,10 +5,10 @@ import * as Option from "effect/Option"
 import { StoreFailure } from "../common/AuthError.js"
 import { settle } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
-import type * as TokenStore from "../TokenStore.js"
 import * as RenewalPolicy from "../token/RenewalPolicy.js"
-import * as Immediate from "./immediate.js"
 import * as Record from "./record.js"
+import * as Immediate from "./synchronous.js"
+import type * as TokenStore from "./TokenStore.js"
 
 /** A store as sessions see it: it keeps records. Whatever the store does, each call ends, and ends typed. */
 export interface Keeper {

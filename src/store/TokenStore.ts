@@ -13,9 +13,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import type * as Redacted from "effect/Redacted"
-import type { StoreFailure } from "./common/AuthError.js"
-import * as Moment from "./common/Moment.js"
-import * as Immediate from "./internal/immediate.js"
+import type { StoreFailure } from "../common/AuthError.js"
+import * as Moment from "../common/Moment.js"
+import * as Immediate from "./synchronous.js"
 
 /**
  * What entries of one key are ordered by: first the generation, which grows with every token set and every log out, then

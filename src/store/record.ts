@@ -5,8 +5,8 @@ import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { InvalidRefreshToken, StoreFailure, TokenExpired } from "../common/AuthError.js"
-import type { Entry, Kept, Version } from "../TokenStore.js"
 import * as Token from "../token/Token.js"
+import type { Entry, Kept, Version } from "./TokenStore.js"
 
 /**
  * All that outlives a process: what an entry of the store says. The ages are as of the moment it was written, so that
