@@ -26,8 +26,8 @@ import {
   TestClock
 } from "effect"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
-import * as Credentials from "../src/Credentials.js"
 import type { AuthError } from "../src/common/AuthError.js"
+import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/Session.js"
 import * as Faults from "../src/testing/Faults.js"

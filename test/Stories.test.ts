@@ -1,8 +1,8 @@
 // Stories that once went wrong: each is an order of events that the laws must survive.
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
-import type { UserPassword } from "../src/Credentials.js"
 import { StoreFailure } from "../src/common/AuthError.js"
+import type { UserPassword } from "../src/provider/Credentials.js"
 import * as Record from "../src/store/record.js"
 import * as TokenStore from "../src/store/TokenStore.js"
 import * as Token from "../src/token/Token.js"

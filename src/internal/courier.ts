@@ -2,8 +2,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as AuthProvider from "../AuthProvider.js"
-import type * as Credentials from "../Credentials.js"
 import {
   type AuthError,
   MalformedResponse,
@@ -13,6 +11,8 @@ import {
 } from "../common/AuthError.js"
 import { settle } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
+import type * as AuthProvider from "../provider/AuthProvider.js"
+import type * as Credentials from "../provider/Credentials.js"
 import type * as Record from "../store/record.js"
 import type * as Keeper from "../store/recordStore.js"
 import type { Observed } from "../telemetry/labels.js"

@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import type { UserPassword } from "../Credentials.js"
 import * as AuthError from "../common/AuthError.js"
+import type { UserPassword } from "../provider/Credentials.js"
 import { type Now, nanos, type Rules, type State } from "../SessionState.js"
 import * as RenewalPolicy from "../token/RenewalPolicy.js"
 

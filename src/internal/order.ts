@@ -1,7 +1,7 @@
 import type * as Option from "effect/Option"
-import type { UserPassword } from "../Credentials.js"
 import type * as AuthError from "../common/AuthError.js"
 import type * as Moment from "../common/Moment.js"
+import type { UserPassword } from "../provider/Credentials.js"
 import type { Found } from "../store/record.js"
 import type { Version } from "../store/TokenStore.js"
 import type * as Token from "../token/Token.js"

@@ -1,7 +1,7 @@
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
-import type { UserPassword } from "../Credentials.js"
 import * as AuthError from "../common/AuthError.js"
+import type { UserPassword } from "../provider/Credentials.js"
 import { type Answer, whileCooling } from "../Question.js"
 import type { Flight, Now, State } from "../SessionState.js"
 import type * as Token from "../token/Token.js"

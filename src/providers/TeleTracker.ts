@@ -12,13 +12,13 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
-import * as AuthProvider from "../AuthProvider.js"
-import * as Credentials from "../Credentials.js"
 import type { Misconfigured } from "../common/AuthError.js"
 import * as Variables from "../common/configFields.js"
 import * as Moment from "../common/Moment.js"
 import * as Valid from "../common/validate.js"
-import * as Protocol from "../Protocol.js"
+import * as AuthProvider from "../provider/AuthProvider.js"
+import * as Credentials from "../provider/Credentials.js"
+import * as Protocol from "../provider/Protocol.js"
 
 /**
  * Which account to use, and where TeleTracker is.

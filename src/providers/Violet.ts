@@ -14,12 +14,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
-import * as AuthProvider from "../AuthProvider.js"
-import * as Credentials from "../Credentials.js"
 import { Misconfigured } from "../common/AuthError.js"
 import * as Variables from "../common/configFields.js"
 import * as Valid from "../common/validate.js"
-import * as Protocol from "../Protocol.js"
+import * as AuthProvider from "../provider/AuthProvider.js"
+import * as Credentials from "../provider/Credentials.js"
+import * as Protocol from "../provider/Protocol.js"
 
 /**
  * Who the application is to Violet, and where Violet is.

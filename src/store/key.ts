@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
-import type * as AuthProvider from "../AuthProvider.js"
+import type * as AuthProvider from "../provider/AuthProvider.js"
 
 const utf8 = /* @__PURE__ */ new TextEncoder()
 

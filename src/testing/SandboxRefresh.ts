@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import type * as Protocol from "../Protocol.js"
+import type * as Protocol from "../provider/Protocol.js"
 import type * as SandboxApi from "./SandboxApi.js"
 import type * as TokenMint from "./TokenMint.js"
 

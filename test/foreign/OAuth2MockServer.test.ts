@@ -1,7 +1,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import Jwt from "jsonwebtoken"
-import * as Credentials from "../../src/Credentials.js"
+import * as Credentials from "../../src/provider/Credentials.js"
 import { application, herd, type Options, status } from "./application.js"
 import { byClock, live } from "./live.js"
 import * as MockServer from "./mockServer.js"

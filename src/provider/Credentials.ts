@@ -10,8 +10,8 @@ import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { type AuthError, Misconfigured } from "./common/AuthError.js"
-import { fromConfigError } from "./common/validate.js"
+import { type AuthError, Misconfigured } from "../common/AuthError.js"
+import { fromConfigError } from "../common/validate.js"
 
 /**
  * A user name and its password.

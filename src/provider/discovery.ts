@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
-import type * as AuthProvider from "../AuthProvider.js"
 import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure } from "../common/AuthError.js"
 import * as Valid from "../common/validate.js"
-import { exchange, type TokenAnswer } from "./exchange.js"
+import type * as AuthProvider from "./AuthProvider.js"
+import { exchange, type TokenAnswer } from "./tokenRequest.js"
 
 /** Where an authorization server answers. */
 export interface Endpoints {

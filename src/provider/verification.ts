@@ -5,9 +5,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type AuthError, InvalidCredentials, type Misconfigured, NetworkFailure } from "../common/AuthError.js"
 import { positive } from "../common/validate.js"
-import type { Verification } from "../Protocol.js"
 import type { TokenSet } from "../token/Token.js"
-import type { TokenAnswer } from "./exchange.js"
+import type { Verification } from "./Protocol.js"
+import type { TokenAnswer } from "./tokenRequest.js"
 
 type Request = HttpClientRequest.HttpClientRequest
 type Send = (request: Request) => Effect.Effect<TokenAnswer, AuthError>

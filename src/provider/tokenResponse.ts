@@ -11,9 +11,9 @@ import {
   NetworkFailure,
   TokenExpired
 } from "../common/AuthError.js"
-import type { Grant, Protocol, Refusal } from "../Protocol.js"
 import * as Token from "../token/Token.js"
-import type { TokenAnswer } from "./exchange.js"
+import type { Grant, Protocol, Refusal } from "./Protocol.js"
+import type { TokenAnswer } from "./tokenRequest.js"
 
 /** What was sent decides what a refusal means. */
 type Sent = "login" | "refresh" | "revocation"

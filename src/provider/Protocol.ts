@@ -10,10 +10,10 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type { Misconfigured } from "../common/AuthError.js"
+import { bare } from "../common/secret.js"
+import type { RefreshToken, TokenSet } from "../token/Token.js"
 import type { UserPassword } from "./Credentials.js"
-import type { Misconfigured } from "./common/AuthError.js"
-import { bare } from "./common/secret.js"
-import type { RefreshToken, TokenSet } from "./token/Token.js"
 
 /**
  * What becomes of a refresh token that is used: it stays (`"none"`), may be replaced (`"optional"`), or is spent
