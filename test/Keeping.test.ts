@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Either, Exit, FastCheck, Fiber, Option, Scope, Stream } from "effect"
 import { StoreFailure } from "../src/common/AuthError.js"
-import type * as Status from "../src/Status.js"
+import type * as Status from "../src/session/machine/Status.js"
 import * as TokenStore from "../src/store/TokenStore.js"
 import * as Token from "../src/token/Token.js"
 import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "./support/harness.js"

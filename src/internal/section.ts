@@ -9,11 +9,11 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { StoreFailure } from "../common/AuthError.js"
 import * as Moment from "../common/Moment.js"
+import type { Event } from "../session/machine/order.js"
 import type * as TokenStore from "../store/TokenStore.js"
 import * as RenewalPolicy from "../token/RenewalPolicy.js"
 import * as Courier from "./courier.js"
 import type { Landing } from "./landing.js"
-import type { Event } from "./order.js"
 
 /** Law 20: the exclusive section of a session's key, which it has for as long as one of its flights is in it. */
 export interface Section {

@@ -5,12 +5,12 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import type * as AuthError from "../common/AuthError.js"
+import { isUnknown } from "../session/machine/gate.js"
+import type { Command, Event } from "../session/machine/order.js"
 import * as AuthMetrics from "../telemetry/AuthMetrics.js"
 import { attributes, labels, log, type Observed, quietly, tell } from "../telemetry/labels.js"
 import type * as Token from "../token/Token.js"
-import { isUnknown } from "./failure.js"
 import { countWaiting, type Landing } from "./landing.js"
-import type { Command, Event } from "./order.js"
 
 /**
  * Runs an effect once, in a span if the tracer makes one. A tracer that breaks, before it or after it, changes nothing of

@@ -6,7 +6,7 @@ import * as AuthProvider from "../../src/provider/AuthProvider.js"
 import * as Credentials from "../../src/provider/Credentials.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
-import * as SessionState from "../../src/SessionState.js"
+import * as SessionState from "../../src/session/machine/state.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as TestProvider from "../../src/testing/TestProvider.js"
 

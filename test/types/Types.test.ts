@@ -13,7 +13,7 @@ import * as Credentials from "../../src/provider/Credentials.js"
 import * as Violet from "../../src/providers/Violet.js"
 import * as Renewal from "../../src/Renewal.js"
 import * as Session from "../../src/Session.js"
-import type * as Status from "../../src/Status.js"
+import type * as Status from "../../src/session/machine/Status.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
 

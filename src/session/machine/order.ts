@@ -1,11 +1,11 @@
 import type * as Option from "effect/Option"
-import type * as AuthError from "../common/AuthError.js"
-import type * as Moment from "../common/Moment.js"
-import type { UserPassword } from "../provider/Credentials.js"
-import type { Found } from "../store/record.js"
-import type { Version } from "../store/TokenStore.js"
-import type * as Token from "../token/Token.js"
-import type * as Held from "./held.js"
+import type * as AuthError from "../../common/AuthError.js"
+import type * as Moment from "../../common/Moment.js"
+import type { UserPassword } from "../../provider/Credentials.js"
+import type { Found } from "../../store/record.js"
+import type { Version } from "../../store/TokenStore.js"
+import type * as Token from "../../token/Token.js"
+import type * as Held from "./tokens.js"
 
 /** What is to be done next. `Land` ends the flight. */
 export type Command =

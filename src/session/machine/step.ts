@@ -1,7 +1,7 @@
-import type * as AuthError from "../common/AuthError.js"
-import type { Now, State } from "../SessionState.js"
-import { blocked } from "./failure.js"
+import type * as AuthError from "../../common/AuthError.js"
+import { blocked } from "./gate.js"
 import type { Command, Landed } from "./order.js"
+import type { Now, State } from "./state.js"
 
 /** What a flight does next, and what is known from then on. */
 export type Step = readonly [Command, State]

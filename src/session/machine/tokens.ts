@@ -3,12 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
-import type { InvalidRefreshToken, TokenExpired } from "../common/AuthError.js"
-import * as Moment from "../common/Moment.js"
-import { type Found, longest, type Record, type RefreshRecord } from "../store/record.js"
-import type { Version } from "../store/TokenStore.js"
-import * as RenewalPolicy from "../token/RenewalPolicy.js"
-import * as Token from "../token/Token.js"
+import type { InvalidRefreshToken, TokenExpired } from "../../common/AuthError.js"
+import * as Moment from "../../common/Moment.js"
+import { type Found, longest, type Record, type RefreshRecord } from "../../store/record.js"
+import type { Version } from "../../store/TokenStore.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import * as Token from "../../token/Token.js"
 
 /** What is known of the refresh token in hand (law 13): whether it may be sent, and why not. */
 export type RefreshState =

@@ -1,11 +1,11 @@
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
-import * as AuthError from "../common/AuthError.js"
-import type { UserPassword } from "../provider/Credentials.js"
-import { type Answer, whileCooling } from "../Question.js"
-import type { Flight, Now, State } from "../SessionState.js"
-import type * as Token from "../token/Token.js"
-import type { Landing } from "./landing.js"
+import * as AuthError from "../../common/AuthError.js"
+import type { Landing } from "../../internal/landing.js"
+import type { UserPassword } from "../../provider/Credentials.js"
+import type * as Token from "../../token/Token.js"
+import { type Answer, whileCooling } from "./decision.js"
+import type { Flight, Now, State } from "./state.js"
 
 /** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */
 export const beforeLogin = (state: State, deadline: bigint, now: Now): Answer | undefined => {

@@ -6,10 +6,11 @@
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
-import * as AuthError from "./common/AuthError.js"
-import * as Moment from "./common/Moment.js"
-import * as Held from "./internal/held.js"
-import type { Landing } from "./internal/landing.js"
+import * as AuthError from "../../common/AuthError.js"
+import * as Moment from "../../common/Moment.js"
+import type { Landing } from "../../internal/landing.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import type * as Token from "../../token/Token.js"
 import {
   eager,
   type Flight,
@@ -22,9 +23,8 @@ import {
   ripensLater,
   type State,
   tooHasty
-} from "./SessionState.js"
-import * as RenewalPolicy from "./token/RenewalPolicy.js"
-import type * as Token from "./token/Token.js"
+} from "./state.js"
+import * as Held from "./tokens.js"
 
 /** What a caller wants: a token of a generation newer than `newerThan`. */
 export interface Question {

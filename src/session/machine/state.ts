@@ -6,16 +6,16 @@
  */
 import * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
-import * as AuthError from "./common/AuthError.js"
-import type * as Moment from "./common/Moment.js"
-import * as Held from "./internal/held.js"
-import type { Landing } from "./internal/landing.js"
-import type { Amending, Intent } from "./internal/order.js"
-import type * as AuthProvider from "./provider/AuthProvider.js"
-import type { UserPassword } from "./provider/Credentials.js"
-import type * as TokenStore from "./store/TokenStore.js"
-import * as RenewalPolicy from "./token/RenewalPolicy.js"
-import * as Token from "./token/Token.js"
+import * as AuthError from "../../common/AuthError.js"
+import type * as Moment from "../../common/Moment.js"
+import type { Landing } from "../../internal/landing.js"
+import type * as AuthProvider from "../../provider/AuthProvider.js"
+import type { UserPassword } from "../../provider/Credentials.js"
+import type * as TokenStore from "../../store/TokenStore.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import * as Token from "../../token/Token.js"
+import type { Amending, Intent } from "./order.js"
+import * as Held from "./tokens.js"
 
 /** What does not change while a session lives. */
 export interface Rules {

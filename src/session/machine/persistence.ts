@@ -1,14 +1,14 @@
 import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as Moment from "../common/Moment.js"
-import { nanos, type State } from "../SessionState.js"
-import type { Record } from "../store/record.js"
-import * as TokenStore from "../store/TokenStore.js"
-import * as RenewalPolicy from "../token/RenewalPolicy.js"
-import type * as Token from "../token/Token.js"
-import * as Held from "./held.js"
+import type * as Moment from "../../common/Moment.js"
+import type { Record } from "../../store/record.js"
+import * as TokenStore from "../../store/TokenStore.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import type * as Token from "../../token/Token.js"
 import type { Saved } from "./order.js"
+import { nanos, type State } from "./state.js"
+import * as Held from "./tokens.js"
 
 /** The version of what is in force. */
 export const version = ({ generation, held }: State): TokenStore.Version => ({

@@ -1,9 +1,9 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
-import * as AuthError from "../common/AuthError.js"
-import type { UserPassword } from "../provider/Credentials.js"
-import { type Now, nanos, type Rules, type State } from "../SessionState.js"
-import * as RenewalPolicy from "../token/RenewalPolicy.js"
+import * as AuthError from "../../common/AuthError.js"
+import type { UserPassword } from "../../provider/Credentials.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import { type Now, nanos, type Rules, type State } from "./state.js"
 
 /** Notes a failure, and until when it keeps the session from trying again (laws 9, 14 and 16). */
 export const blocked = (state: State, failure: AuthError.AuthError, now: Now): State => {

@@ -1,9 +1,9 @@
-import * as AuthError from "../common/AuthError.js"
-import type { Flight, Now, Rules, State } from "../SessionState.js"
-import { isUnknown } from "./failure.js"
-import * as Held from "./held.js"
+import * as AuthError from "../../common/AuthError.js"
+import { isUnknown } from "./gate.js"
 import type { Amending, Event } from "./order.js"
+import type { Flight, Now, Rules, State } from "./state.js"
 import { askAgain, fail, land, readCredentials, type Step } from "./step.js"
+import * as Held from "./tokens.js"
 
 /**
  * Law 21: a refresh token that may be spent by one use is in doubt from before it is sent until its answer says

@@ -1,11 +1,11 @@
 import * as Option from "effect/Option"
-import type * as Moment from "../common/Moment.js"
-import type { Flight, Now, Pending, Rules, State } from "../SessionState.js"
-import * as Token from "../token/Token.js"
-import { withoutAccessToken } from "./failure.js"
-import * as Held from "./held.js"
+import type * as Moment from "../../common/Moment.js"
+import * as Token from "../../token/Token.js"
+import { withoutAccessToken } from "./gate.js"
 import type { Landed } from "./order.js"
+import type { Flight, Now, Pending, Rules, State } from "./state.js"
 import { askAgain, fail, land, type Step } from "./step.js"
+import * as Held from "./tokens.js"
 
 /** The answer to a refresh. */
 export const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {

@@ -7,10 +7,10 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Equivalence from "effect/Equivalence"
 import * as Option from "effect/Option"
-import * as AuthError from "./common/AuthError.js"
-import * as Moment from "./common/Moment.js"
-import * as Held from "./internal/held.js"
-import { type Rules, renewalDelay, type State } from "./SessionState.js"
+import * as AuthError from "../../common/AuthError.js"
+import * as Moment from "../../common/Moment.js"
+import { type Rules, renewalDelay, type State } from "./state.js"
+import * as Held from "./tokens.js"
 
 /**
  * What a session looks like from outside, without a secret in it. Instants are by this machine's wall clock, for people to
