@@ -14,7 +14,7 @@ import * as Valid from "./common/validate.js"
 import * as AuthProvider from "./provider/AuthProvider.js"
 import type { Credentials } from "./provider/Credentials.js"
 import * as Renewal from "./Renewal.js"
-import * as Session from "./Session.js"
+import * as Session from "./session/Session.js"
 import * as Key from "./store/key.js"
 import * as TokenStore from "./store/TokenStore.js"
 

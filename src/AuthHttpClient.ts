@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./common/AuthError.js"
 import * as Url from "./common/url.js"
 import { AuthProvider, type Service as Provider } from "./provider/AuthProvider.js"
-import { Session, type Service as SessionService } from "./Session.js"
+import { Session, type Service as SessionService } from "./session/Session.js"
 import type { AccessToken } from "./token/Token.js"
 import * as Answer from "./transport/send.js"
 

@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Moment from "./common/Moment.js"
 import { Agenda } from "./internal/agenda.js"
-import type { Renewable } from "./Session.js"
+import type { Renewable } from "./session/Session.js"
 import * as RenewalPolicy from "./token/RenewalPolicy.js"
 
 /**

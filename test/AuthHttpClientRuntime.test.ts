@@ -9,7 +9,7 @@ import {
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, FiberRef, Layer, Option, Ref } from "effect"
 import * as AuthHttpClient from "../src/AuthHttpClient.js"
-import * as Session from "../src/Session.js"
+import * as Session from "../src/session/Session.js"
 import * as TestProvider from "../src/testing/TestProvider.js"
 import * as TestSession from "../src/testing/TestSession.js"
 

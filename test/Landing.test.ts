@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option } from "effect"
-import { Landing } from "../src/internal/landing.js"
+import { Landing } from "../src/session/runtime/waiters.js"
 import { failure, secret } from "./support/harness.js"
 import { metrics } from "./support/observed.js"
 

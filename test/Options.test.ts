@@ -6,7 +6,7 @@ import type * as Auth from "../src/Auth.js"
 import { Misconfigured, NetworkFailure } from "../src/common/AuthError.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
-import { Session } from "../src/Session.js"
+import { Session } from "../src/session/Session.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 
 const secret = "s3cr3t-of-the-application"

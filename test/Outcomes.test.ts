@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option } from "effect"
-import type * as Session from "../src/Session.js"
+import type * as Session from "../src/session/Session.js"
 import * as Token from "../src/token/Token.js"
 import {
   fails,

@@ -8,7 +8,7 @@ import * as AuthHttpClient from "../src/AuthHttpClient.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
-import * as Session from "../src/Session.js"
+import * as Session from "../src/session/Session.js"
 import * as Faults from "../src/testing/Faults.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 

@@ -3,11 +3,11 @@ import * as Moment from "../common/Moment.js"
 import type * as AuthProvider from "../provider/AuthProvider.js"
 import type * as Credentials from "../provider/Credentials.js"
 import type * as Renewal from "../Renewal.js"
-import type { Renewable } from "../Session.js"
 import * as SessionState from "../session/machine/state.js"
+import * as Engine from "../session/runtime/engine.js"
+import * as Pilot from "../session/runtime/flightRunner.js"
+import type { Renewable } from "../session/Session.js"
 import type * as Token from "../token/Token.js"
-import * as Engine from "./engine.js"
-import * as Pilot from "./pilot.js"
 
 /** What a session is made of. */
 export interface Found {

@@ -10,12 +10,12 @@ import { type AuthError, Misconfigured, NetworkFailure } from "../common/AuthErr
 import { settle } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
 import type * as Renewal from "../Renewal.js"
+import * as Calls from "../session/runtime/callers.js"
+import { hasClosed, isClosing } from "../session/runtime/closed.js"
+import * as Engine from "../session/runtime/engine.js"
+import * as Pilot from "../session/runtime/flightRunner.js"
 import type * as Token from "../token/Token.js"
-import * as Calls from "./calls.js"
-import { hasClosed, isClosing } from "./closed.js"
-import * as Engine from "./engine.js"
 import { Keyed } from "./keyed.js"
-import * as Pilot from "./pilot.js"
 import { type Found, type House, Tenant, type Terms } from "./tenant.js"
 
 /** How sessions come and go. */

@@ -15,7 +15,7 @@ import * as Redacted from "effect/Redacted"
 import * as Auth from "../Auth.js"
 import type { AuthError } from "../common/AuthError.js"
 import * as Credentials from "../provider/Credentials.js"
-import * as Session from "../Session.js"
+import * as Session from "../session/Session.js"
 import { type AccessToken, shortestLifetime } from "../token/Token.js"
 import * as TestProvider from "./TestProvider.js"
 

@@ -5,7 +5,7 @@ import * as AuthHttpClient from "../../src/AuthHttpClient.js"
 import type { AuthError } from "../../src/common/AuthError.js"
 import * as Credentials from "../../src/provider/Credentials.js"
 import * as OAuth2 from "../../src/providers/OAuth2.js"
-import * as Session from "../../src/Session.js"
+import * as Session from "../../src/session/Session.js"
 import * as Token from "../../src/token/Token.js"
 import type { Client } from "./oidcProvider.js"
 

@@ -8,9 +8,9 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "../../common/AuthError.js"
 import * as Moment from "../../common/Moment.js"
-import type { Landing } from "../../internal/landing.js"
 import * as RenewalPolicy from "../../token/RenewalPolicy.js"
 import type * as Token from "../../token/Token.js"
+import type { Landing } from "../runtime/waiters.js"
 import {
   eager,
   type Flight,

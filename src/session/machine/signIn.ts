@@ -1,9 +1,9 @@
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "../../common/AuthError.js"
-import type { Landing } from "../../internal/landing.js"
 import type { UserPassword } from "../../provider/Credentials.js"
 import type * as Token from "../../token/Token.js"
+import type { Landing } from "../runtime/waiters.js"
 import { type Answer, whileCooling } from "./decision.js"
 import type { Flight, Now, State } from "./state.js"
 

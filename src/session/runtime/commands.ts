@@ -8,19 +8,19 @@ import {
   Misconfigured,
   NetworkFailure,
   type StoreFailure
-} from "../common/AuthError.js"
-import { settle } from "../common/bounded.js"
-import * as Moment from "../common/Moment.js"
-import type * as AuthProvider from "../provider/AuthProvider.js"
-import type * as Credentials from "../provider/Credentials.js"
-import type { Command, Event, Saved } from "../session/machine/order.js"
-import * as Held from "../session/machine/tokens.js"
-import type * as Record from "../store/record.js"
-import type * as Keeper from "../store/recordStore.js"
-import type { Observed } from "../telemetry/labels.js"
-import * as RenewalPolicy from "../token/RenewalPolicy.js"
-import * as Token from "../token/Token.js"
-import * as Telemetry from "./telemetry.js"
+} from "../../common/AuthError.js"
+import { settle } from "../../common/bounded.js"
+import * as Moment from "../../common/Moment.js"
+import type * as AuthProvider from "../../provider/AuthProvider.js"
+import type * as Credentials from "../../provider/Credentials.js"
+import type * as Record from "../../store/record.js"
+import type * as Keeper from "../../store/recordStore.js"
+import type { Observed } from "../../telemetry/labels.js"
+import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import * as Token from "../../token/Token.js"
+import type { Command, Event, Saved } from "../machine/order.js"
+import * as Held from "../machine/tokens.js"
+import * as Telemetry from "./tokenRequestTelemetry.js"
 
 /** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */
 export interface Addresses extends Observed {

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import * as Status from "../session/machine/Status.js"
+import * as Status from "../machine/Status.js"
 import { type Engine, guarded, reading, told } from "./engine.js"
 
 /** The status now, then each that follows: looking and subscribing are one step, so that none is missed or comes twice. */

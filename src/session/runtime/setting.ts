@@ -1,11 +1,11 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Misconfigured } from "../common/AuthError.js"
-import { duration, positive } from "../common/validate.js"
-import { nanos } from "../session/machine/state.js"
-import * as Keeper from "../store/recordStore.js"
-import { TokenStore } from "../store/TokenStore.js"
-import { said } from "../telemetry/labels.js"
+import type { Misconfigured } from "../../common/AuthError.js"
+import { duration, positive } from "../../common/validate.js"
+import * as Keeper from "../../store/recordStore.js"
+import { TokenStore } from "../../store/TokenStore.js"
+import { said } from "../../telemetry/labels.js"
+import { nanos } from "../machine/state.js"
 import type { Setting } from "./engine.js"
 
 /** The options that sessions have in common, judged, and with their defaults. */

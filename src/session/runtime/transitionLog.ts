@@ -5,11 +5,11 @@ import * as Equal from "effect/Equal"
 import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
-import type * as Moment from "../common/Moment.js"
-import type { Block, State } from "../session/machine/state.js"
-import * as Held from "../session/machine/tokens.js"
-import * as AuthMetrics from "../telemetry/AuthMetrics.js"
-import { labels, log, type Observed, quietly, tell } from "../telemetry/labels.js"
+import type * as Moment from "../../common/Moment.js"
+import * as AuthMetrics from "../../telemetry/AuthMetrics.js"
+import { labels, log, type Observed, quietly, tell } from "../../telemetry/labels.js"
+import type { Block, State } from "../machine/state.js"
+import * as Held from "../machine/tokens.js"
 
 /** Whose news these are; `warned` is the refresh token whose end was warned of. */
 type Watched = Observed & { warned: unknown }

@@ -1,4 +1,4 @@
-import { Misconfigured } from "../common/AuthError.js"
+import { Misconfigured } from "../../common/AuthError.js"
 
 const problem = "the layer of this session has closed"
 
