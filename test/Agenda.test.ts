@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Agenda } from "../src/internal/agenda.js"
+import { Agenda } from "../src/renewal/timerQueue.js"
 
 const steps = FastCheck.array(
   FastCheck.oneof(

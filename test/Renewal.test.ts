@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Random, Scope } from "effect"
-import * as Renewal from "../src/Renewal.js"
+import * as Renewal from "../src/renewal/Renewal.js"
 import { fails, failure, provider, session, value } from "./support/harness.js"
 import { manually, settle } from "./support/ManualClock.js"
 

@@ -8,10 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import * as Moment from "./common/Moment.js"
-import { Agenda } from "./internal/agenda.js"
-import type { Renewable } from "./session/Session.js"
-import * as RenewalPolicy from "./token/RenewalPolicy.js"
+import * as Moment from "../common/Moment.js"
+import type { Renewable } from "../session/Session.js"
+import * as RenewalPolicy from "../token/RenewalPolicy.js"
+import { Agenda } from "./timerQueue.js"
 
 /**
  * Renews the sessions it watches.
