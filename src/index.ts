@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 export * as Auth from "./Auth.js"
-export * as AuthHttpClient from "./AuthHttpClient.js"
+export * as AuthHttpClient from "./client/AuthHttpClient.js"
 export * as AuthError from "./common/AuthError.js"
 export * as Moment from "./common/Moment.js"
 export * as AuthProvider from "./provider/AuthProvider.js"

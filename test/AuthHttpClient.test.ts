@@ -25,7 +25,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"

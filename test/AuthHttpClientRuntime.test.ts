@@ -8,7 +8,7 @@ import {
 } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, FiberRef, Layer, Option, Ref } from "effect"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import * as Session from "../src/session/Session.js"
 import * as TestProvider from "../src/testing/TestProvider.js"
 import * as TestSession from "../src/testing/TestSession.js"

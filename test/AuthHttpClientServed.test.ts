@@ -4,7 +4,7 @@ import { FetchHttpClient, HttpClient, HttpServer, HttpServerRequest, HttpServerR
 import { NodeHttpClient, NodeHttpServer, Undici } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"

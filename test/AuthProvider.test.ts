@@ -2,7 +2,7 @@ import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } fr
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Duration, Effect, Encoding, Fiber, Layer, Option, Redacted, Schema } from "effect"
 import * as Auth from "../src/Auth.js"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import * as AuthError from "../src/common/AuthError.js"
 import * as AuthProvider from "../src/provider/AuthProvider.js"
 import * as Credentials from "../src/provider/Credentials.js"

@@ -2,7 +2,7 @@ import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest, HttpCl
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Scope, Stream, TestClock } from "effect"
 import type * as Auth from "../src/Auth.js"
-import { AuthHttpClient } from "../src/AuthHttpClient.js"
+import { AuthHttpClient } from "../src/client/AuthHttpClient.js"
 import { AuthProvider } from "../src/provider/AuthProvider.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"

@@ -16,7 +16,7 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import * as AuthError from "../src/common/AuthError.js"
 import * as SessionMap from "../src/SessionMap.js"
 import * as TokenStore from "../src/store/TokenStore.js"

@@ -14,7 +14,7 @@ import {
   Redacted
 } from "effect"
 import type * as Auth from "../src/Auth.js"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as AuthProvider from "../src/provider/AuthProvider.js"
 import * as Credentials from "../src/provider/Credentials.js"

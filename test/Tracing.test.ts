@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Fiber, FiberRef, Layer, Option, TestClock, Tracer } from "effect"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import * as AuthError from "../src/common/AuthError.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"

@@ -13,7 +13,7 @@ import {
   TestClock
 } from "effect"
 import type * as Auth from "../src/Auth.js"
-import * as AuthHttpClient from "../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../src/client/AuthHttpClient.js"
 import type { AuthError } from "../src/common/AuthError.js"
 import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"

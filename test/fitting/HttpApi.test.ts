@@ -11,7 +11,7 @@ import {
 } from "@effect/platform"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, type ParseResult, Schema, TestClock } from "effect"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import type { AuthError } from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import { ordersSandbox } from "./signedIn.js"

@@ -1,7 +1,7 @@
 import { Cookies, Headers, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Ref, Schedule, Schema, TestClock, Tracer } from "effect"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"

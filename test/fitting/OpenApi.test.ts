@@ -4,7 +4,7 @@ import { Command, FileSystem, HttpClient, HttpClientRequest } from "@effect/plat
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, TestClock } from "effect"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import * as OrdersClient from "./OrdersClient.js"

@@ -11,7 +11,7 @@ import {
 } from "@effect/rpc"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Equal, Fiber, Layer, Redacted, Schema, Scope, Stream, TestClock } from "effect"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Session from "../../src/session/Session.js"
 import * as SandboxClient from "../../src/testing/SandboxClient.js"

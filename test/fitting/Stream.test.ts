@@ -1,7 +1,7 @@
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Option, Ref, Schedule, Schema, Stream, TestClock } from "effect"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Faults from "../../src/testing/Faults.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"

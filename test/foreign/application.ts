@@ -1,7 +1,7 @@
 import { HttpClient, type HttpClientError, type HttpClientResponse } from "@effect/platform"
 import { Array, Context, Effect, identity, Layer, Record, Redacted } from "effect"
 import type * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import type { AuthError } from "../../src/common/AuthError.js"
 import * as Credentials from "../../src/provider/Credentials.js"
 import * as OAuth2 from "../../src/providers/OAuth2.js"

@@ -1,7 +1,7 @@
 import { HttpClient, type HttpClientRequest } from "@effect/platform"
 import { Clock, Context, Deferred, Effect, Layer, Redacted } from "effect"
 import type * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import { AuthProvider } from "../../src/provider/AuthProvider.js"
 import * as Credentials from "../../src/provider/Credentials.js"

@@ -2,7 +2,7 @@ import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Redacted, TestClock } from "effect"
 import { TestProvider, TestSession } from "effect-auth/testing"
-import * as AuthHttpClient from "../../src/AuthHttpClient.js"
+import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as Session from "../../src/session/Session.js"
 
 /** An API that answers with what it was shown, and rejects the tokens that it is told to. */

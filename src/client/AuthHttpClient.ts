@@ -13,12 +13,12 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "./common/AuthError.js"
-import * as Url from "./common/url.js"
-import { AuthProvider, type Service as Provider } from "./provider/AuthProvider.js"
-import { Session, type Service as SessionService } from "./session/Session.js"
-import type { AccessToken } from "./token/Token.js"
-import * as Answer from "./transport/send.js"
+import { type AuthError, isAuthError, isTransient, UntrustedOrigin } from "../common/AuthError.js"
+import * as Url from "../common/url.js"
+import { AuthProvider, type Service as Provider } from "../provider/AuthProvider.js"
+import { Session, type Service as SessionService } from "../session/Session.js"
+import type { AccessToken } from "../token/Token.js"
+import * as Answer from "../transport/send.js"
 
 /**
  * An `HttpClient` whose requests are authorized, and which therefore may fail with an `AuthError`. `E` is what may go wrong
