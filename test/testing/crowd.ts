@@ -1,7 +1,7 @@
 /** Ten thousand tenants used once, in a process of its own that may ask for the garbage collector: Tenants.test.ts. */
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { Data, Effect, Exit, Fiber, Metric, Scope } from "effect"
-import * as SessionMap from "../../src/SessionMap.js"
+import * as SessionMap from "../../src/tenants/SessionMap.js"
 import * as Token from "../../src/token/Token.js"
 import { provider, secret } from "../support/harness.js"
 import { make, settle } from "../support/ManualClock.js"

@@ -15,7 +15,7 @@ import { hasClosed, isClosing } from "../session/runtime/closed.js"
 import * as Engine from "../session/runtime/engine.js"
 import * as Pilot from "../session/runtime/flightRunner.js"
 import type * as Token from "../token/Token.js"
-import { Keyed } from "./keyed.js"
+import { Keyed } from "./keyMap.js"
 import { type Found, type House, Tenant, type Terms } from "./tenant.js"
 
 /** How sessions come and go. */
