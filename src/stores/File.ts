@@ -19,8 +19,8 @@ import { type Misconfigured, StoreFailure } from "../common/AuthError.js"
 import * as Variables from "../common/configFields.js"
 import * as Moment from "../common/Moment.js"
 import * as Valid from "../common/validate.js"
-import * as Series from "../internal/series.js"
 import * as TokenStore from "../store/TokenStore.js"
+import * as Series from "./internal/fileLayout.js"
 
 /**
  * Where the tokens rest.

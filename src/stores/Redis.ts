@@ -25,9 +25,9 @@ import type * as Scope from "effect/Scope"
 import { ClientClosedError, createClient, ErrorReply } from "redis"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
 import * as Valid from "../common/validate.js"
-import * as Scripts from "../internal/redisScripts.js"
 import * as Key from "../store/key.js"
 import { type Service, TokenStore } from "../store/TokenStore.js"
+import * as Scripts from "./internal/redisScripts.js"
 
 /**
  * What is needed of a client: that of `createClient`, `createClientPool`, `createCluster` or `createSentinel` of the

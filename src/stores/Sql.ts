@@ -49,10 +49,10 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
-import * as sqlDialects from "../internal/sqlDialects.js"
 import * as Key from "../store/key.js"
 import { type Service, TokenStore } from "../store/TokenStore.js"
 import * as Token from "../token/Token.js"
+import * as sqlDialects from "./internal/sqlDialects.js"
 
 /**
  * @since 0.1.0

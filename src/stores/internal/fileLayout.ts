@@ -4,8 +4,8 @@ import type { Path } from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { sha256 } from "../store/key.js"
-import { byVersion, isNewer, type Version } from "../store/TokenStore.js"
+import { sha256 } from "../../store/key.js"
+import { byVersion, isNewer, type Version } from "../../store/TokenStore.js"
 
 /**
  * What processes agree on without talking to each other: two empty files whose *names* are the state. A name is only
