@@ -2,7 +2,7 @@
 import type { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import type { Duration, Effect, Layer, ParseResult } from "effect"
 import type { Auth, AuthError } from "../src/index.js"
-import type * as Sandbox from "../src/testing/Sandbox.js"
+import type * as Sandbox from "../src/testing/internal/sandbox.js"
 
 export interface Page {
   /** Which page the API says this is, if it says so. */

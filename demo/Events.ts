@@ -1,6 +1,6 @@
 /** What the sandbox's process tells the demo, one line of JSON for each event. */
 import { Schema } from "effect"
-import { Report } from "../src/testing/SandboxLog.js"
+import { Report } from "../src/testing/internal/sandboxLog.js"
 
 export const Event = Schema.Union(
   Schema.TaggedStruct("Listening", { url: Schema.String }),

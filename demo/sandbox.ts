@@ -7,7 +7,7 @@ import { HttpServer } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime, NodeStream } from "@effect/platform-node"
 import { Console, Effect, Layer, Schedule, Schema, Stream } from "effect"
 import * as Faults from "../src/testing/Faults.js"
-import type * as Sandbox from "../src/testing/Sandbox.js"
+import type * as Sandbox from "../src/testing/internal/sandbox.js"
 import { fromArguments } from "./apis.js"
 import { type Event, Line } from "./Events.js"
 

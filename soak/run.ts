@@ -1,7 +1,7 @@
 /** What is done to the processes, and what must not come of it. */
 import { Array, type Duration, Effect, Fiber, Option, Random, type Scope } from "effect"
 import * as Faults from "../src/testing/Faults.js"
-import type { Report } from "../src/testing/SandboxLog.js"
+import type { Report } from "../src/testing/internal/sandboxLog.js"
 import * as Fleet from "./fleet.js"
 import type { Place, Point } from "./Line.js"
 import * as Server from "./server.js"

@@ -4,7 +4,7 @@ import { HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { type Duration, Effect, Layer, type Scope } from "effect"
 import { user } from "../demo/user.js"
-import type * as Sandbox from "../src/testing/Sandbox.js"
+import type * as Sandbox from "../src/testing/internal/sandbox.js"
 import * as TeleTrackerSandbox from "../src/testing/TeleTrackerSandbox.js"
 
 export interface Server {

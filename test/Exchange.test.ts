@@ -7,7 +7,7 @@ import { Deferred, Duration, Effect, type Layer, TestClock } from "effect"
 import type { MalformedResponse, NetworkFailure } from "../src/common/AuthError.js"
 import { exchange } from "../src/provider/tokenRequest.js"
 import * as Faults from "../src/testing/Faults.js"
-import { httpDate } from "../src/testing/SandboxClient.js"
+import { httpDate } from "../src/testing/internal/sandboxClient.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 
 const provider = { name: "test", redactedHeaders: ["x-secret"] }

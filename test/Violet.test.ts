@@ -19,7 +19,7 @@ import * as Credentials from "../src/provider/Credentials.js"
 import * as Violet from "../src/providers/Violet.js"
 import * as Session from "../src/session/Session.js"
 import * as Faults from "../src/testing/Faults.js"
-import { httpDate } from "../src/testing/SandboxClient.js"
+import { httpDate } from "../src/testing/internal/sandboxClient.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
 import * as Token from "../src/token/Token.js"
 

@@ -11,8 +11,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import * as DamagedBody from "./DamagedBody.js"
-import { Dropped } from "./Dropped.js"
+import * as DamagedBody from "./internal/damagedBody.js"
+import { Dropped } from "./internal/dropped.js"
 
 /**
  * What a `Token` fault makes of a token.

@@ -10,10 +10,10 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Faults from "./Faults.js"
-import * as Sandbox from "./Sandbox.js"
-import * as SandboxApi from "./SandboxApi.js"
-import * as SandboxRefresh from "./SandboxRefresh.js"
-import * as TokenMint from "./TokenMint.js"
+import * as Sandbox from "./internal/sandbox.js"
+import * as SandboxApi from "./internal/sandboxApi.js"
+import * as SandboxRefresh from "./internal/sandboxRefresh.js"
+import * as TokenMint from "./internal/tokenMint.js"
 
 /**
  * How the sandbox is set up. Access tokens live for an hour by default, and the rotation is `"optional"`.

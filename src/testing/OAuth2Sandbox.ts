@@ -10,11 +10,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Faults from "./Faults.js"
-import * as OAuth2Form from "./OAuth2Form.js"
-import * as Sandbox from "./Sandbox.js"
-import * as SandboxApi from "./SandboxApi.js"
-import * as SandboxRefresh from "./SandboxRefresh.js"
-import type * as TokenMint from "./TokenMint.js"
+import * as OAuth2Form from "./internal/oauth2Form.js"
+import * as Sandbox from "./internal/sandbox.js"
+import * as SandboxApi from "./internal/sandboxApi.js"
+import * as SandboxRefresh from "./internal/sandboxRefresh.js"
+import type * as TokenMint from "./internal/tokenMint.js"
 
 /**
  * How the sandbox is set up. Access tokens live for an hour by default, they are opaque, and the rotation is

@@ -15,12 +15,12 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Law } from "./StoreBench.js"
-import { keeping } from "./StoreKeeping.js"
-import { exclusive } from "./StoreLeases.js"
-import { timely } from "./StoreTimes.js"
+import type { Law } from "./internal/storeBench.js"
+import { keeping } from "./internal/storeKeeping.js"
+import { exclusive } from "./internal/storeLeases.js"
+import { timely } from "./internal/storeTimes.js"
 
-export { type Law, LawBroken } from "./StoreBench.js"
+export { type Law, LawBroken } from "./internal/storeBench.js"
 
 /**
  * @since 0.1.0

@@ -8,10 +8,10 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Faults from "./Faults.js"
-import * as Sandbox from "./Sandbox.js"
-import * as SandboxApi from "./SandboxApi.js"
-import * as SandboxBody from "./SandboxBody.js"
-import * as TokenMint from "./TokenMint.js"
+import * as Sandbox from "./internal/sandbox.js"
+import * as SandboxApi from "./internal/sandboxApi.js"
+import * as SandboxBody from "./internal/sandboxBody.js"
+import * as TokenMint from "./internal/tokenMint.js"
 
 /**
  * How the sandbox is set up. Access tokens live for an hour by default.

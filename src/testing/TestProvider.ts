@@ -18,10 +18,10 @@ import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
 import type { Rotation } from "../provider/Protocol.js"
 import * as Token from "../token/Token.js"
-import { type Exchange, honest, type Kind, late, type Step } from "./TestExchange.js"
+import { type Exchange, honest, type Kind, late, type Step } from "./internal/testTokenRequest.js"
 
-export { fails, type Held, held, honest, late, lives, lost, only } from "./TestExchange.js"
-export { failure } from "./TestFailure.js"
+export { failure } from "./internal/testFailure.js"
+export { fails, type Held, held, honest, late, lives, lost, only } from "./internal/testTokenRequest.js"
 export type { Exchange, Kind, Step }
 
 /**

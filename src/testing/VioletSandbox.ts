@@ -7,9 +7,9 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Faults from "./Faults.js"
-import * as Sandbox from "./Sandbox.js"
-import * as SandboxApi from "./SandboxApi.js"
-import type * as TokenMint from "./TokenMint.js"
+import * as Sandbox from "./internal/sandbox.js"
+import * as SandboxApi from "./internal/sandboxApi.js"
+import type * as TokenMint from "./internal/tokenMint.js"
 
 /**
  * How the sandbox is set up. Access tokens live for 5 minutes by default.

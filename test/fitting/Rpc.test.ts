@@ -14,7 +14,7 @@ import { Effect, Equal, Fiber, Layer, Redacted, Schema, Scope, Stream, TestClock
 import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Session from "../../src/session/Session.js"
-import * as SandboxClient from "../../src/testing/SandboxClient.js"
+import * as SandboxClient from "../../src/testing/internal/sandboxClient.js"
 import { provider, session, value } from "../support/harness.js"
 import { orders } from "./signedIn.js"
 

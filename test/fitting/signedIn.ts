@@ -1,8 +1,8 @@
 import { HttpClient } from "@effect/platform"
 import { Context, Effect, Layer } from "effect"
 import { type Auth, AuthHttpClient, Credentials, OAuth2, Session, Violet } from "../../src/index.js"
+import type * as Sandbox from "../../src/testing/internal/sandbox.js"
 import * as OAuth2Sandbox from "../../src/testing/OAuth2Sandbox.js"
-import type * as Sandbox from "../../src/testing/Sandbox.js"
 import { secret } from "../support/harness.js"
 import * as oauth2 from "../testing/oauth2.js"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Either, Fiber, Option } from "effect"
 import * as Faults from "../../src/testing/Faults.js"
-import { httpDate } from "../../src/testing/SandboxClient.js"
+import { httpDate } from "../../src/testing/internal/sandboxClient.js"
 import { manually } from "../support/ManualClock.js"
 import {
   application,

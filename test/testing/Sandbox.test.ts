@@ -2,8 +2,8 @@ import { HttpServerResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Predicate } from "effect"
 import * as Faults from "../../src/testing/Faults.js"
-import * as Sandbox from "../../src/testing/Sandbox.js"
-import * as SandboxApi from "../../src/testing/SandboxApi.js"
+import * as Sandbox from "../../src/testing/internal/sandbox.js"
+import * as SandboxApi from "../../src/testing/internal/sandboxApi.js"
 import { plain } from "./client.js"
 
 /** An API like OAuth 2.0's, with as little in it as an API can have. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, TestClock } from "effect"
-import * as TokenMint from "../../src/testing/TokenMint.js"
+import * as TokenMint from "../../src/testing/internal/tokenMint.js"
 
 const hour = Duration.hours(1)
 

@@ -2,7 +2,7 @@ import { HttpClientRequest } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream, TestClock } from "effect"
 import Jwt from "jsonwebtoken"
-import * as SandboxLog from "../../src/testing/SandboxLog.js"
+import * as SandboxLog from "../../src/testing/internal/sandboxLog.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
 import { appHeaders, claims, violet } from "./violet.js"
 

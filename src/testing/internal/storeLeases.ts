@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { type Law, law, long, together } from "./StoreBench.js"
-import { version } from "./StoreEntry.js"
+import { type Law, law, long, together } from "./storeBench.js"
+import { version } from "./storeEntry.js"
 
 /**
  * The laws of leases, but for how they end by themselves.

@@ -7,10 +7,10 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type * as Faults from "./Faults.js"
-import * as SandboxBody from "./SandboxBody.js"
-import type * as SandboxLog from "./SandboxLog.js"
-import type * as TokenMint from "./TokenMint.js"
+import type * as Faults from "../Faults.js"
+import * as SandboxBody from "./sandboxBody.js"
+import type * as SandboxLog from "./sandboxLog.js"
+import type * as TokenMint from "./tokenMint.js"
 
 /**
  * What a handler answers.

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
-import * as SandboxBody from "./SandboxBody.js"
+import * as SandboxBody from "./sandboxBody.js"
 
 const parameters = [
   "grant_type",

@@ -10,7 +10,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import * as Faults from "./Faults.js"
+import * as Faults from "../Faults.js"
 
 // By duck typing, so that this file needs no Node: a request of a server without sockets is simply never answered.
 const hangUp = (request: HttpServerRequest.HttpServerRequest, method: "destroy" | "destroySoon") =>

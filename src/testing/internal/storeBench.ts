@@ -6,10 +6,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { StoreFailure } from "../common/AuthError.js"
-import type { Service, Version } from "../store/TokenStore.js"
-import { TokenStore } from "../store/TokenStore.js"
-import { contentsOf, entry, excerpt, isExactly, told, toldKept } from "./StoreEntry.js"
+import type { StoreFailure } from "../../common/AuthError.js"
+import type { Service, Version } from "../../store/TokenStore.js"
+import { TokenStore } from "../../store/TokenStore.js"
+import { contentsOf, entry, excerpt, isExactly, told, toldKept } from "./storeEntry.js"
 
 /**
  * A store does not do what the port promises.

@@ -14,7 +14,7 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type * as Faults from "./Faults.js"
+import type * as Faults from "../Faults.js"
 
 const send = (request: HttpClientRequest.HttpClientRequest, url: URL): Effect.Effect<Request> => {
   const build = (body: BodyInit | undefined) =>

@@ -6,11 +6,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { Version } from "../store/TokenStore.js"
-import { isNewer } from "../store/TokenStore.js"
-import { type Law, law, together } from "./StoreBench.js"
-import { contentsOf, entry, isExactly, told, toldKept, version } from "./StoreEntry.js"
-import { bornNames, oddContents, oddKeys } from "./StoreOddities.js"
+import type { Version } from "../../store/TokenStore.js"
+import { isNewer } from "../../store/TokenStore.js"
+import { type Law, law, together } from "./storeBench.js"
+import { contentsOf, entry, isExactly, told, toldKept, version } from "./storeEntry.js"
+import { bornNames, oddContents, oddKeys } from "./storeOddities.js"
 
 /**
  * The laws of keeping, in the order of their checks.

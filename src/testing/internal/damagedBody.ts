@@ -6,7 +6,7 @@
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
-import { Dropped } from "./Dropped.js"
+import { Dropped } from "./dropped.js"
 
 /**
  * What a `Body` fault makes of an answer.

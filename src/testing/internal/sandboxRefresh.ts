@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
-import type * as Protocol from "../provider/Protocol.js"
-import type * as SandboxApi from "./SandboxApi.js"
-import type * as TokenMint from "./TokenMint.js"
+import type * as Protocol from "../../provider/Protocol.js"
+import type * as SandboxApi from "./sandboxApi.js"
+import type * as TokenMint from "./tokenMint.js"
 
 /**
  * How a sandbox rotates its refresh tokens.

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
-import type * as TokenMint from "./TokenMint.js"
+import type * as TokenMint from "./tokenMint.js"
 
 /**
  * The kinds of request every sandbox knows. A log in of two steps is two requests of `login`.

@@ -5,7 +5,7 @@
  */
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { Entry, Kept, Version } from "../store/TokenStore.js"
+import type { Entry, Kept, Version } from "../../store/TokenStore.js"
 
 /**
  * A version; without a revision, the first of its generation.

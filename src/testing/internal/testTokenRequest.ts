@@ -7,9 +7,9 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { AuthError } from "../common/AuthError.js"
-import type { TokenSet } from "../token/Token.js"
-import { failure } from "./TestFailure.js"
+import type { AuthError } from "../../common/AuthError.js"
+import type { TokenSet } from "../../token/Token.js"
+import { failure } from "./testFailure.js"
 
 /**
  * One request to the token endpoint, with its answer.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as AuthError from "../common/AuthError.js"
+import * as AuthError from "../../common/AuthError.js"
 
 const provider = "test"
 

@@ -6,10 +6,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Moment from "../common/Moment.js"
-import type { Version } from "../store/TokenStore.js"
-import { type Bench, type Law, law, long } from "./StoreBench.js"
-import { toldKept, version } from "./StoreEntry.js"
+import * as Moment from "../../common/Moment.js"
+import type { Version } from "../../store/TokenStore.js"
+import { type Bench, type Law, law, long } from "./storeBench.js"
+import { toldKept, version } from "./storeEntry.js"
 
 const since = (moment: Moment.Moment) => Effect.map(Moment.now, (now) => Moment.monotonicAge(moment, now))
 
