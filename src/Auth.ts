@@ -32,7 +32,7 @@ export type Services = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHt
  * @since 0.1.0
  * @category models
  */
-export interface Options<E = never, R = never> extends Omit<Session.Options, "onChange" | "key"> {
+export interface Options<E = never, R = never> extends Omit<Session.Options, "key"> {
   /**
    * `"background"` renews before anyone has to wait, with a fiber that lives as long as the layer. `"on-use"` starts no
    * fiber, so that nothing keeps the process alive: a stale token is renewed when it is used. Default: `"background"`.
@@ -43,7 +43,7 @@ export interface Options<E = never, R = never> extends Omit<Session.Options, "on
    * sessions with the same provider, base URL and place share their tokens, in this process and in others. Default: in
    * memory, a store of this layer's own, so that a process that starts anew logs in anew.
    */
-  readonly store?: Effect.Effect<TokenStore.Place, E, R> | undefined
+  readonly store?: Effect.Effect<TokenStore.Location, E, R> | undefined
 }
 
 /**
@@ -52,7 +52,7 @@ export interface Options<E = never, R = never> extends Omit<Session.Options, "on
  * @since 0.1.0
  * @category models
  */
-export type Wired<E = never, R = never> = Layer.Layer<
+export type AuthLayer<E = never, R = never> = Layer.Layer<
   Services,
   E | Misconfigured,
   Exclude<R, Scope.Scope> | Credentials | HttpClient.HttpClient
@@ -70,7 +70,7 @@ export type Wired<E = never, R = never> = Layer.Layer<
 export const layer = <E, R, E2 = never, R2 = never>(
   provider: Effect.Effect<AuthProvider.Service, E, R>,
   options: Options<E2, R2> = {}
-): Wired<E | E2, R | R2> =>
+): AuthLayer<E | E2, R | R2> =>
   Layer.scopedContext(
     Effect.gen(function* () {
       const { renewal: mode = "background", store = inMemory, ...sessionOptions } = options
@@ -79,10 +79,11 @@ export const layer = <E, R, E2 = never, R2 = never>(
       const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
       const place = yield* store
       const key = Key.identity(protocol, yield* Valid.nonEmpty("store", place.key))
-      const session = yield* Session.make({ ...sessionOptions, key, onChange: renewal.watch }).pipe(
+      const session = yield* Session.make({ ...sessionOptions, key }).pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
         Effect.provideService(TokenStore.TokenStore, place.store)
       )
+      yield* renewal.watch(session)
       const client = yield* AuthHttpClient.make.pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
         Effect.provideService(Session.Session, session)
@@ -94,4 +95,7 @@ export const layer = <E, R, E2 = never, R2 = never>(
     })
   )
 
-const inMemory: Effect.Effect<TokenStore.Place> = Effect.map(TokenStore.makeMemory, (store) => ({ store, key: "own" }))
+const inMemory: Effect.Effect<TokenStore.Location> = Effect.map(TokenStore.makeMemory, (store) => ({
+  store,
+  key: "own"
+}))

@@ -26,6 +26,14 @@ export const Outcome = Schema.Literal("not-spent", "unknown")
 export type Outcome = typeof Outcome.Type
 
 /**
+ * Tells whether the outcome of a failed token request is unknown, so that a single-use refresh token may be spent.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isUnknown = (error: AuthError): boolean => "outcome" in error && error.outcome === "unknown"
+
+/**
  * The access token ended, or the refresh token did (its known end passed, or the server says so), and nothing is left to
  * obtain another with. Permanent: sign in again.
  *
@@ -175,7 +183,7 @@ export class MalformedResponse extends Schema.TaggedError<MalformedResponse>("ef
  * @category errors
  */
 export class StoreFailure extends Schema.TaggedError<StoreFailure>("effect-auth/StoreFailure")("StoreFailure", {
-  operation: Schema.Literal("load", "save", "lock"),
+  operation: Schema.Literal("load", "save", "lease"),
   problem: Schema.String
 }) {
   override get message(): string {

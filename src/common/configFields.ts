@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
 import { Misconfigured } from "./AuthError.js"
-import { fromConfigError } from "./validate.js"
+import { fromConfigError } from "./foreignErrors.js"
 
 type Field<A> = (variable: string) => Config.Config<A>
 

@@ -30,8 +30,10 @@ export const minimumLogLevel = (fiber: CurrentFiber): LogLevel.LogLevel =>
   fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
 
 /** Runs an effect with `context` and nothing of the caller's. */
-export const provideOnly = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Effect.Effect<A, E> =>
-  Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
+export const provideOnly = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  context: Context.Context<R>
+): Effect.Effect<A, E> => Effect.mapInputContext(effect, (_: Context.Context<never>) => context)
 
 /** Tells whether Effect compares a key by its contents rather than by identity. */
 export const isStructural = (key: unknown): boolean => typeof key !== "string" && Equal.isEqual(key)

@@ -1,24 +1,11 @@
-import type * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { isVisible, longestLifetime } from "../token/Token.js"
 import { Misconfigured } from "./AuthError.js"
+import { longest } from "./duration.js"
+import { isHeaderSafe } from "./secret.js"
 import { isConfidential } from "./url.js"
-
-/** The first thing wrong in a config, by the name of its variable; never its value, which may be a secret. A prefix is told as in an environment. */
-export const fromConfigError = (error: ConfigError.ConfigError): Misconfigured => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return fromConfigError(error.left)
-    case "MissingData":
-      return new Misconfigured({ field: error.path.join("_"), problem: "is not set" })
-    default:
-      return new Misconfigured({ field: error.path.join("_"), problem: "cannot be read" })
-  }
-}
 
 const negative = (input: Duration.DurationInput): boolean =>
   typeof input === "number" || typeof input === "bigint"
@@ -36,7 +23,7 @@ export const duration = (
     Option.filter(Duration.decodeUnknown(input), () => !negative(input)),
     {
       onNone: () => new Misconfigured({ field, problem: "must be a duration, and not a negative one" }),
-      onSome: (value) => Effect.succeed(Duration.min(value, longestLifetime))
+      onSome: (value) => Effect.succeed(Duration.min(value, longest))
     }
   )
 
@@ -115,6 +102,6 @@ export const headerSecret = (
   field: string,
   input: Redacted.Redacted<string>
 ): Effect.Effect<Redacted.Redacted<string>, Misconfigured> =>
-  isVisible(input)
+  isHeaderSafe(input)
     ? Effect.succeed(input)
     : new Misconfigured({ field, problem: "must be visible ASCII characters, one at least" })

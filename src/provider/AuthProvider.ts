@@ -16,14 +16,14 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type AuthError, InvalidRefreshToken, Misconfigured } from "../common/AuthError.js"
-import { bare } from "../common/secret.js"
+import { reveal } from "../common/secret.js"
 import * as Url from "../common/url.js"
 import * as Valid from "../common/validate.js"
 import type { AccessToken, TokenSet } from "../token/Token.js"
 import type { UserPassword } from "./Credentials.js"
 import type { Protocol, Rotation } from "./Protocol.js"
-import { exchange, type TokenAnswer } from "./tokenRequest.js"
-import * as Judge from "./tokenResponse.js"
+import { type TokenResponse, tokenRequest } from "./tokenRequest.js"
+import * as TokenResponses from "./tokenResponse.js"
 import * as Verification from "./verification.js"
 
 /**
@@ -50,7 +50,7 @@ export interface Service {
   /** The exchange that logs in with what there is, or `none` when that is not enough to log in with. */
   readonly login: (credentials: Option.Option<UserPassword>) => Option.Option<Effect.Effect<TokenSet, AuthError>>
   /** How much longer than any other exchange a log in may take, because it waits for a person. */
-  readonly loginPause?: Duration.Duration | undefined
+  readonly extraLoginTime?: Duration.Duration | undefined
   /** The exchange that refreshes. What its answer leaves out is kept from `tokens` by the session. */
   readonly refresh: (tokens: TokenSet) => Effect.Effect<TokenSet, AuthError>
   /** The exchange that revokes, where the API has one. */
@@ -70,8 +70,8 @@ export interface Service {
  */
 export class AuthProvider extends Context.Tag("effect-auth/AuthProvider")<AuthProvider, Service>() {}
 
-/** Whether secrets may be sent to a URL, and the URL be told in errors (law 27). */
-const isSpeakable = (url: URL): boolean => Url.isConfidential(url) && url.username === "" && url.password === ""
+/** Tells whether secrets may be sent to a URL, and whether errors may name it (law 27). */
+const isSafeEndpoint = (url: URL): boolean => Url.isConfidential(url) && url.username === "" && url.password === ""
 
 /**
  * Makes a provider of an API's protocol. Fails with `Misconfigured`, which names the field.
@@ -101,27 +101,27 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
   const reuseWindow = yield* Valid.optional(Valid.duration, "reuseWindow", protocol.reuseWindow)
   const login = yield* Verification.make(name, protocol.verification)
   const redactedHeaders = [header, ...headers.flatMap(([name, value]) => (Redacted.isRedacted(value) ? [name] : []))]
-  const own = headers.map(([name, value]) => [name, bare(value)] as const)
-  // A copy of the request that nothing asks for would be half of what it costs to authorize one.
-  const identified = own.length === 0 ? identity : HttpClientRequest.setHeaders(own)
-  const judge = Judge.make(protocol, name, lifetime)
+  const appHeaders = headers.map(([name, value]) => [name, reveal(value)] as const)
+  // Without such headers the request is not copied: a copy is half the cost of authorizing one.
+  const withHeaders = appHeaders.length === 0 ? identity : HttpClientRequest.setHeaders(appHeaders)
+  const responses = TokenResponses.make(protocol, name, lifetime)
 
   const send = (
     request: HttpClientRequest.HttpClientRequest,
-    wanted?: "JSON" | "anything"
-  ): Effect.Effect<TokenAnswer, AuthError> =>
-    Option.match(Option.filter(Url.resolve(request.url, baseUrl), isSpeakable), {
+    accepted?: "JSON" | "anything"
+  ): Effect.Effect<TokenResponse, AuthError> =>
+    Option.match(Option.filter(Url.resolve(request.url, baseUrl), isSafeEndpoint), {
       onNone: () =>
         new Misconfigured({
           field: name,
-          problem: "an exchange must go to https (or http on loopback), to a URL without user info"
+          problem: "a token request must go to https (or http on loopback), to a URL without user info"
         }),
       onSome: ({ href }) =>
-        exchange(
+        tokenRequest(
           client,
           { name, redactedHeaders, maxBytes },
-          HttpClientRequest.acceptJson(HttpClientRequest.modify(identified(request), { url: href })),
-          wanted
+          HttpClientRequest.acceptJson(HttpClientRequest.modify(withHeaders(request), { url: href })),
+          accepted
         )
     })
 
@@ -134,23 +134,25 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
     rotation,
     reuseWindow,
     login: (credentials) =>
-      Option.map(protocol.login?.(credentials) ?? Option.none(), (request) => login.run(request, send, judge.login)),
-    loginPause: login.pause,
+      Option.map(protocol.login?.(credentials) ?? Option.none(), (request) =>
+        login.run(request, send, responses.login)
+      ),
+    extraLoginTime: login.extraTime,
     refresh: (tokens) =>
       refresh === undefined || Option.isNone(tokens.refreshToken)
         ? new InvalidRefreshToken({ provider: name, reason: "invalid" })
-        : Effect.flatMap(send(refresh(tokens.refreshToken.value, tokens)), judge.refresh),
+        : Effect.flatMap(send(refresh(tokens.refreshToken.value, tokens)), responses.refresh),
     revoke: Option.map(
       Option.fromNullable(revoke),
       (revoke) => (tokens) =>
         Option.match(revoke(tokens), {
           onNone: () => Effect.void,
-          onSome: (request) => Effect.flatMap(send(request, "anything"), judge.revocation)
+          onSome: (request) => Effect.flatMap(send(request, "anything"), responses.revocation)
         })
     ),
     authorize: (request, token) =>
       HttpClientRequest.setHeader(
-        identified(request),
+        withHeaders(request),
         header,
         scheme === undefined ? Redacted.value(token) : `${scheme} ${Redacted.value(token)}`
       ),

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type AuthError, Misconfigured } from "../common/AuthError.js"
-import { fromConfigError } from "../common/validate.js"
+import { fromConfigError } from "../common/foreignErrors.js"
 
 /**
  * A user name and its password.

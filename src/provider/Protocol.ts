@@ -11,7 +11,7 @@ import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Misconfigured } from "../common/AuthError.js"
-import { bare } from "../common/secret.js"
+import { reveal } from "../common/secret.js"
 import type { RefreshToken, TokenSet } from "../token/Token.js"
 import type { UserPassword } from "./Credentials.js"
 
@@ -31,7 +31,7 @@ export type Rotation = "none" | "optional" | "single-use"
  * @since 0.1.0
  * @category models
  */
-export interface Grant {
+export interface TokenFields {
   readonly accessToken?: unknown
   /** Seconds, as a number or as text. */
   readonly expiresIn?: unknown
@@ -54,7 +54,7 @@ export interface Grant {
  * @since 0.1.0
  * @category models
  */
-export type Refusal = "invalid" | "revoked" | "reused" | "expired" | "unavailable" | "failed" | Misconfigured
+export type ErrorMeaning = "invalid" | "revoked" | "reused" | "expired" | "unavailable" | "failed" | Misconfigured
 
 /**
  * The second step of a log in, such as a code that a person has to read somewhere.
@@ -112,13 +112,13 @@ export interface Protocol<A, AI, F, FI, V = never, VI = never> {
   /** The request that revokes, or `none` where these tokens cannot be. Default: tokens cannot be revoked. */
   readonly revoke?: ((tokens: TokenSet) => Option.Option<HttpClientRequest.HttpClientRequest>) | undefined
   /** The shape of an answer with tokens. Its fields are best a `Field` each. */
-  readonly answer: Schema.Schema<A, AI>
+  readonly response: Schema.Schema<A, AI>
   /** Where in the answer the tokens are. */
-  readonly tokens: (answer: A) => Grant
+  readonly tokens: (response: A) => TokenFields
   /** The shape of an answer that refuses, looked for in every answer below 500. */
-  readonly failure: Schema.Schema<F, FI>
+  readonly errorResponse: Schema.Schema<F, FI>
   /** What a refusal means; nothing, when it is no documented one. */
-  readonly refusal: (failure: F, status: number) => Refusal | undefined
+  readonly errorMeaning: (error: F, status: number) => ErrorMeaning | undefined
 }
 
 /**
@@ -132,7 +132,7 @@ export const Field: Schema.optional<typeof Schema.Unknown> = Schema.optional(Sch
 type Value = string | number | Redacted.Redacted<string> | undefined
 
 const given = (fields: Readonly<Record<string, Value>>): ReadonlyArray<readonly [string, string | number]> =>
-  Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, bare(value)] as const]))
+  Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, reveal(value)] as const]))
 
 /**
  * A POST with a JSON body. Redacted fields are sent bare, undefined ones left out.

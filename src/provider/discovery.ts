@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { type AuthError, MalformedResponse, Misconfigured, NetworkFailure } from "../common/AuthError.js"
 import * as Valid from "../common/validate.js"
 import type * as AuthProvider from "./AuthProvider.js"
-import { exchange, type TokenAnswer } from "./tokenRequest.js"
+import { type TokenResponse, tokenRequest } from "./tokenRequest.js"
 
 /** Where an authorization server answers. */
 export interface Endpoints {
@@ -20,7 +20,7 @@ type Make = (endpoints: Endpoints) => Effect.Effect<AuthProvider.Service, Miscon
 const Metadata = Schema.Struct({
   issuer: Schema.String,
   token_endpoint: Schema.String,
-  revocation_endpoint: Schema.optionalWith(Schema.String, { nullable: true })
+  revocation_endpoint: Schema.optional(Schema.NullOr(Schema.String))
 })
 
 const decodeMetadata = Schema.decodeUnknownOption(Metadata)
@@ -41,8 +41,8 @@ export const make = Effect.fnUntraced(function* (
   const kept = yield* Ref.make(Option.none<AuthProvider.Service>())
 
   const metadata = (url: string): Effect.Effect<Endpoints, AuthError> =>
-    exchange(client, { name, redactedHeaders: [] }, HttpClientRequest.get(url, { acceptJson: true })).pipe(
-      Effect.flatMap((answer) => endpoints(name, issuer, answer)),
+    tokenRequest(client, { name, redactedHeaders: [] }, HttpClientRequest.get(url, { acceptJson: true })).pipe(
+      Effect.flatMap((response) => endpoints(name, issuer, response)),
       Effect.timeoutFail({
         duration: timeout,
         onTimeout: () => new NetworkFailure({ provider: name, reason: "timeout", outcome: "not-spent", url })
@@ -99,7 +99,7 @@ const isElsewhere = (error: AuthError): boolean =>
 const endpoints = (
   name: string,
   issuer: URL,
-  { body, status, url }: TokenAnswer
+  { body, status, url }: TokenResponse
 ): Effect.Effect<Endpoints, MalformedResponse | Misconfigured> =>
   Option.match(
     Option.filter(decodeMetadata(body), () => status < 300),
@@ -116,9 +116,13 @@ const endpoints = (
         same(metadata.issuer, issuer)
           ? Effect.all({
               token: Valid.endpoint("token_endpoint", metadata.token_endpoint),
-              revocation: Valid.optional(Valid.endpoint, "revocation_endpoint", metadata.revocation_endpoint)
+              revocation: Valid.optional(
+                Valid.endpoint,
+                "revocation_endpoint",
+                metadata.revocation_endpoint ?? undefined
+              )
             })
-          : new Misconfigured({ field: "issuer", problem: "is not the one that its metadata name" })
+          : new Misconfigured({ field: "issuer", problem: "does not match the issuer named in its own metadata" })
     }
   )
 

@@ -7,16 +7,18 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { MalformedResponse, NetworkFailure, type Outcome } from "../common/AuthError.js"
+import { errorCode } from "../common/foreignErrors.js"
 import * as Moment from "../common/Moment.js"
-import { errorCode, isStatusError, read, release, sender } from "../transport/send.js"
+import * as Body from "../transport/body.js"
+import { isRequestError, makeSend, responseIn } from "../transport/send.js"
 
 /** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly url: string
   readonly status: number
   readonly headers: Headers.Headers
   readonly body: unknown
-  readonly arrived: Moment.Moment
+  readonly receivedAt: Moment.Moment
 }
 
 /** Failures to connect: the request was certainly not sent. */
@@ -33,7 +35,7 @@ const notSent = new Set([
  * One request to a token endpoint, once, and what law 12 says became of it. Redirects are not followed, whatever a
  * status or a broken body means for any protocol is settled here, and nothing of request or answer gets into an error.
  */
-export const exchange = (
+export const tokenRequest = (
   client: HttpClient.HttpClient,
   provider: {
     readonly name: string
@@ -42,7 +44,7 @@ export const exchange = (
   },
   request: HttpClientRequest.HttpClientRequest,
   wanted: "JSON" | "anything" = "JSON"
-): Effect.Effect<TokenAnswer, NetworkFailure | MalformedResponse> => {
+): Effect.Effect<TokenResponse, NetworkFailure | MalformedResponse> => {
   const url = request.url.replace(/[?#].*$/s, "")
   const network = (reason: NetworkFailure["reason"], outcome: Outcome, details: Partial<NetworkFailure> = {}) =>
     new NetworkFailure({ provider: provider.name, reason, outcome, url, ...details })
@@ -52,15 +54,15 @@ export const exchange = (
   const interrupted = (code: string | undefined) =>
     network("interrupted", "unknown", code === undefined ? {} : { code })
 
-  const unanswered = (code: string | undefined) =>
+  const withoutResponse = (code: string | undefined) =>
     code !== undefined && notSent.has(code) ? network("unreachable", "not-spent", { code }) : interrupted(code)
 
-  const judge = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
+  const classify = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
     const { headers, status } = response
-    const arrived = yield* Moment.now
+    const receivedAt = yield* Moment.now
     if (status === 429 || status >= 500) {
-      yield* release(response)
-      const retryAfter = readRetryAfter(headers, arrived)
+      yield* Body.drain(response)
+      const retryAfter = readRetryAfter(headers, receivedAt)
       return yield* network(
         status === 429 ? "rate-limited" : "server-error",
         status === 429 || status === 503 ? "not-spent" : "unknown",
@@ -69,29 +71,30 @@ export const exchange = (
     }
     // A browser hides what it was redirected with behind the status 0.
     if (status < 200 || (status >= 300 && status < 400)) {
-      yield* release(response)
+      yield* Body.drain(response)
       return yield* malformed("a redirect, and neither credentials nor tokens may follow one", status)
     }
-    const bytes = yield* read(response, provider.maxBytes)
+    const bytes = yield* Body.read(response, provider.maxBytes)
     if (bytes === undefined) return yield* malformed("a body that is too long", status)
     const body = decodeJson(new TextDecoder().decode(bytes))
     if (Option.isNone(body) && status < 300 && wanted === "JSON") {
       return yield* malformed("a body that is not JSON", status)
     }
-    return { url, status, headers, body: Option.getOrUndefined(body), arrived }
+    return { url, status, headers, body: Option.getOrUndefined(body), receivedAt }
   })
 
-  return sender(
+  return makeSend(
     client,
     provider.redactedHeaders
   )(request).pipe(
-    Effect.catchAll((error) => (isStatusError(error) ? Effect.succeed(error.response) : Effect.fail(error))),
-    Effect.flatMap(judge),
-    Effect.catchTags({
-      RequestError: (error) => Effect.fail(unanswered(errorCode(error))),
-      ResponseError: (error) => Effect.fail(interrupted(errorCode(error))),
-      Unreadable: ({ code }) => Effect.fail(interrupted(code))
-    })
+    Effect.catchAll((error) => {
+      const response = responseIn(error)
+      if (response !== undefined) return Effect.succeed(response)
+      const code = errorCode(error)
+      return Effect.fail(isRequestError(error) ? withoutResponse(code) : interrupted(code))
+    }),
+    Effect.flatMap(classify),
+    Effect.catchTag("UnreadableBody", ({ code }) => Effect.fail(interrupted(code)))
   )
 }
 

@@ -11,83 +11,88 @@ import {
   NetworkFailure,
   TokenExpired
 } from "../common/AuthError.js"
-import * as Token from "../token/Token.js"
-import type { Grant, Protocol, Refusal } from "./Protocol.js"
-import type { TokenAnswer } from "./tokenRequest.js"
+import { TokenFromString } from "../common/secret.js"
+import * as Lifetime from "../token/lifetime.js"
+import type * as Token from "../token/Token.js"
+import type { ErrorMeaning, Protocol, TokenFields } from "./Protocol.js"
+import type { TokenResponse } from "./tokenRequest.js"
 
-/** What was sent decides what a refusal means. */
-type Sent = "login" | "refresh" | "revocation"
+/** The kind of a token request, which decides what an error response means. */
+type Kind = "login" | "refresh" | "revocation"
 
-/** What answers come to: token sets worth having, or typed errors (law 12). */
+/** Makes the functions that process token responses: each returns a token set or fails with a typed error (law 12). */
 export const make = <A, AI, F, FI>(
-  protocol: Pick<Protocol<A, AI, F, FI>, "answer" | "tokens" | "failure" | "refusal">,
+  protocol: Pick<Protocol<A, AI, F, FI>, "response" | "tokens" | "errorResponse" | "errorMeaning">,
   name: string,
   fallback: Duration.Duration | undefined
 ) => {
-  const decodeAnswer = Schema.decodeUnknownOption(protocol.answer)
-  const decodeFailure = Schema.decodeUnknownOption(protocol.failure)
+  const decodeResponse = Schema.decodeUnknownOption(protocol.response)
+  const decodeError = Schema.decodeUnknownOption(protocol.errorResponse)
 
-  const malformed = ({ status, url }: TokenAnswer, problem: string) =>
+  const malformed = ({ status, url }: TokenResponse, problem: string) =>
     new MalformedResponse({ provider: name, problem, outcome: "unknown", url, status })
 
-  /** The answer, if it refuses nothing. */
-  const accepted = (sent: Sent, answer: TokenAnswer): Effect.Effect<TokenAnswer, AuthError> => {
-    const { body, status, url } = answer
-    const refusal = Option.flatMapNullable(decodeFailure(body), (failure) => protocol.refusal(failure, status))
-    if (Option.isSome(refusal)) return Effect.fail(refused(refusal.value, sent, { provider: name, url, status }))
-    return status < 400 ? Effect.succeed(answer) : malformed(answer, "an undocumented refusal; is the base URL right?")
+  /** Returns the response if it is not an error response. */
+  const successful = (kind: Kind, response: TokenResponse): Effect.Effect<TokenResponse, AuthError> => {
+    const { body, status, url } = response
+    const meaning = Option.flatMapNullable(decodeError(body), (error) => protocol.errorMeaning(error, status))
+    if (Option.isSome(meaning)) return Effect.fail(toAuthError(meaning.value, kind, { provider: name, url, status }))
+    return status < 400
+      ? Effect.succeed(response)
+      : malformed(response, "an undocumented refusal; is the base URL right?")
   }
 
   const tokens =
-    (sent: "login" | "refresh") =>
-    (answer: TokenAnswer): Effect.Effect<Token.TokenSet, AuthError> =>
-      Effect.flatMap(accepted(sent, answer), ({ body }) => {
-        const grant = Option.match(decodeAnswer(body), { onNone: () => ({}), onSome: protocol.tokens })
-        const tokens = tokenSet(grant, answer, fallback)
-        const enough = Option.isSome(tokens.accessToken) || (sent === "refresh" && Option.isSome(tokens.refreshToken))
-        return enough ? Effect.succeed(tokens) : malformed(answer, "the access token is missing or unusable")
+    (kind: "login" | "refresh") =>
+    (response: TokenResponse): Effect.Effect<Token.TokenSet, AuthError> =>
+      Effect.flatMap(successful(kind, response), ({ body }) => {
+        const fields = Option.match(decodeResponse(body), { onNone: () => ({}), onSome: protocol.tokens })
+        const tokens = toTokenSet(fields, response, fallback)
+        const sufficient =
+          Option.isSome(tokens.accessToken) || (kind === "refresh" && Option.isSome(tokens.refreshToken))
+        return sufficient ? Effect.succeed(tokens) : malformed(response, "the access token is missing or unusable")
       })
 
-  /** What a revocation answers is of no interest, unless it refuses. */
-  const revocation = (answer: TokenAnswer): Effect.Effect<void, AuthError> =>
-    Effect.asVoid(accepted("revocation", answer))
+  /** The body of a successful revocation has no meaning (RFC 7009 §2.2). */
+  const revocation = (response: TokenResponse): Effect.Effect<void, AuthError> =>
+    Effect.asVoid(successful("revocation", response))
 
   return { login: tokens("login"), refresh: tokens("refresh"), revocation }
 }
 
-const refused = (
-  refusal: Refusal,
-  sent: Sent,
+const toAuthError = (
+  meaning: ErrorMeaning,
+  kind: Kind,
   place: { readonly provider: string; readonly url: string; readonly status: number }
 ): AuthError => {
   const { provider, status } = place
-  if (typeof refusal !== "string") return refusal
-  if (refusal === "unavailable" || refusal === "failed") {
-    const outcome = refusal === "unavailable" ? "not-spent" : "unknown"
+  if (typeof meaning !== "string") return meaning
+  if (meaning === "unavailable" || meaning === "failed") {
+    const outcome = meaning === "unavailable" ? "not-spent" : "unknown"
     return new NetworkFailure({ ...place, reason: "server-error", outcome })
   }
-  if (sent === "login") return new InvalidCredentials({ provider, status })
-  return refusal === "expired"
+  if (kind === "login") return new InvalidCredentials({ provider, status })
+  return meaning === "expired"
     ? new TokenExpired({ provider, token: "refresh" })
-    : new InvalidRefreshToken({ provider, reason: refusal })
+    : new InvalidRefreshToken({ provider, reason: meaning })
 }
 
-const readToken = Schema.decodeUnknownOption(Token.TokenFromString)
-const text = (value: unknown) => (typeof value === "string" ? value : undefined)
+const readToken = Schema.decodeUnknownOption(TokenFromString)
+const asText = (value: unknown) => (typeof value === "string" ? value : undefined)
 
-/** Each field on its own, lifetimes from the arrival of the answer (laws 4 and 22). */
-const tokenSet = (
-  grant: Grant,
-  { arrived, headers: { date } }: TokenAnswer,
+/** Reads each field on its own; lifetimes count from when the response was received (laws 4 and 22). */
+const toTokenSet = (
+  fields: TokenFields,
+  { headers: { date }, receivedAt }: TokenResponse,
   fallback: Duration.Duration | undefined
 ): Token.TokenSet => {
-  const { accessToken, expiresAt, expiresIn, refreshExpiresAt, refreshExpiresIn, refreshToken } = grant
-  const refreshSources = { stated: refreshExpiresIn, jwt: text(refreshToken), expiresAt: refreshExpiresAt, date }
+  const { accessToken, expiresAt, expiresIn, refreshExpiresAt, refreshExpiresIn, refreshToken } = fields
+  const refreshSources = { stated: refreshExpiresIn, jwt: asText(refreshToken), expiresAt: refreshExpiresAt, date }
   return {
     accessToken: readToken(accessToken),
-    lifetime: Token.lifetime({ stated: expiresIn, jwt: text(accessToken), expiresAt, date, fallback }, arrived),
+    lifetime: Lifetime.from({ stated: expiresIn, jwt: asText(accessToken), expiresAt, date, fallback }, receivedAt),
     refreshToken: readToken(refreshToken),
-    refreshLifetime: Token.lifetime(refreshSources, arrived),
-    extra: Object.fromEntries(Object.entries(grant.extra ?? {}).filter(([, value]) => Predicate.isNotNullable(value)))
+    refreshLifetime: Lifetime.from(refreshSources, receivedAt),
+    extra: Object.fromEntries(Object.entries(fields.extra ?? {}).filter(([, value]) => Predicate.isNotNullable(value)))
   }
 }

@@ -14,7 +14,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
 import { Misconfigured } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
 import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
 import * as Credentials from "../provider/Credentials.js"
@@ -43,7 +43,7 @@ export interface Options<R = never> {
   readonly baseUrl?: string | URL | undefined
 }
 
-const Answer = Schema.Struct({
+const Response = Schema.Struct({
   token: Protocol.Field,
   access_token: Protocol.Field,
   expires_in: Protocol.Field,
@@ -59,7 +59,7 @@ const Asked = Schema.Struct({
 })
 
 /** The older form of an error, and the newer one. */
-const Failure = Schema.Union(
+const ErrorResponse = Schema.Union(
   Schema.Struct({ detail: Schema.String }),
   Schema.Struct({
     success: Schema.Literal(false),
@@ -102,15 +102,15 @@ export const make = Effect.fnUntraced(function* <R = never>(
         )
     },
     refresh: (refresh_token) => Protocol.json("v1/auth/refresh", { refresh_token }),
-    answer: Answer,
+    response: Response,
     tokens: (answer) => ({
       accessToken: answer.access_token ?? answer.token,
       expiresIn: answer.expires_in,
       refreshToken: answer.refresh_token ?? answer.refreshToken,
       extra: { device_id: answer.device_id }
     }),
-    failure: Failure,
-    refusal: (failure, answered) => {
+    errorResponse: ErrorResponse,
+    errorMeaning: (failure, answered) => {
       const message = "detail" in failure ? failure.detail : failure.error.message
       const status = "error" in failure && typeof failure.error.status === "number" ? failure.error.status : answered
       if (message === "Refresh token has expired") return "expired"
@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(function* <R = never>(
  */
 export const layer = <R = never, E = never, R2 = never>(
   options: Options<R> & Auth.Options<E, R2> = {}
-): Auth.Wired<E, R | R2> => Auth.layer(make(options), options)
+): Auth.AuthLayer<E, R | R2> => Auth.layer(make(options), options)
 
 /**
  * A session with Freddy at `FREDDY_BASE_URL`, where that is set.
@@ -141,9 +141,9 @@ export const layer = <R = never, E = never, R2 = never>(
  */
 export const layerConfig = <R = never, E = never, R2 = never>(
   options: Omit<Options<R>, "baseUrl"> & Auth.Options<E, R2> = {}
-): Auth.Wired<E, R | R2> =>
+): Auth.AuthLayer<E, R | R2> =>
   Auth.layer(
-    Variables.make("FREDDY", { baseUrl: Variables.optional(Variables.text) }, (found) =>
+    ConfigFields.make("FREDDY", { baseUrl: ConfigFields.optional(ConfigFields.text) }, (found) =>
       make({ ...options, ...found })
     ),
     options

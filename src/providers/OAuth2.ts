@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
 import { Misconfigured } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
 import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
 import * as Discovery from "../provider/discovery.js"
@@ -73,7 +73,7 @@ export interface Options {
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
-const Answer = Schema.Struct({
+const Response = Schema.Struct({
   access_token: Protocol.Field,
   token_type: Protocol.Field,
   expires_in: Protocol.Field,
@@ -87,12 +87,12 @@ const Answer = Schema.Struct({
 /** Tokens that are no use without a key of the client's own. */
 const boundToKey = /^(dpop|mac|pop)$/i
 
-const Failure = Schema.Struct({ error: Schema.String })
+const ErrorResponse = Schema.Struct({ error: Schema.String })
 
 const refused = (field: string, error: string) => new Misconfigured({ field, problem: `the server answers ${error}` })
 
 /** The codes of [§5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and those that other documents add. */
-const refusals: Readonly<Record<string, Protocol.Refusal>> = {
+const refusals: Readonly<Record<string, Protocol.ErrorMeaning>> = {
   invalid_grant: "invalid",
   access_denied: "invalid",
   expired_token: "expired",
@@ -160,7 +160,7 @@ export const make = Effect.fnUntraced(function* (
           scope: options.grant === "refresh_token" ? scope : undefined
         }),
       revoke: revoke && ((tokens) => Option.map(revocable(tokens), (fields) => authenticate(revoke.href, fields))),
-      answer: Answer,
+      response: Response,
       tokens: (answer) => ({
         accessToken:
           typeof answer.token_type === "string" && boundToKey.test(answer.token_type) ? undefined : answer.access_token,
@@ -170,8 +170,8 @@ export const make = Effect.fnUntraced(function* (
         refreshExpiresIn: answer.refresh_token_expires_in ?? answer.refresh_expires_in,
         extra: { scope: answer.scope }
       }),
-      failure: Failure,
-      refusal: ({ error }) => (Object.hasOwn(refusals, error) ? refusals[error] : undefined)
+      errorResponse: ErrorResponse,
+      errorMeaning: ({ error }) => (Object.hasOwn(refusals, error) ? refusals[error] : undefined)
     })
   }
 
@@ -218,7 +218,7 @@ const formEncoded = (text: string) => new URLSearchParams([["", text]]).toString
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R>): Auth.Wired<E, R> =>
+export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R>): Auth.AuthLayer<E, R> =>
   Auth.layer(make(options), options)
 
 /**
@@ -230,17 +230,17 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
  */
 export const layerConfig = <E = never, R = never>(
   options: Omit<Options, keyof typeof variables> & Auth.Options<E, R>
-): Auth.Wired<E, R> =>
+): Auth.AuthLayer<E, R> =>
   Auth.layer(
-    Variables.make("OAUTH2", variables, (found) => make({ ...options, ...found })),
+    ConfigFields.make("OAUTH2", variables, (found) => make({ ...options, ...found })),
     options
   )
 
 const variables = {
-  clientId: Variables.text,
-  clientSecret: Variables.optional(Variables.secret),
-  baseUrl: Variables.text,
-  tokenEndpoint: Variables.optional(Variables.text),
-  revocationEndpoint: Variables.optional(Variables.text),
-  issuer: Variables.optional(Variables.text)
+  clientId: ConfigFields.text,
+  clientSecret: ConfigFields.optional(ConfigFields.secret),
+  baseUrl: ConfigFields.text,
+  tokenEndpoint: ConfigFields.optional(ConfigFields.text),
+  revocationEndpoint: ConfigFields.optional(ConfigFields.text),
+  issuer: ConfigFields.optional(ConfigFields.text)
 }

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
 import type { Misconfigured } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
 import * as Moment from "../common/Moment.js"
 import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
@@ -35,7 +35,7 @@ export interface Options {
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
-const Answer = Schema.Struct({
+const Response = Schema.Struct({
   guid: Protocol.Field,
   token: Protocol.Field,
   tokenExpiration: Protocol.Field,
@@ -45,7 +45,7 @@ const Answer = Schema.Struct({
 })
 
 /** A failure says `"success": false`, whatever its status; a gateway's page is none. */
-const Failure = Schema.Struct({ success: Protocol.Field })
+const ErrorResponse = Schema.Struct({ success: Protocol.Field })
 
 /**
  * TeleTracker's protocol. Fails with `Misconfigured`, which names the field.
@@ -65,7 +65,7 @@ export const make = Effect.fnUntraced(function* (
     rejections: [401, 403],
     login: Option.map(({ password, username }) => Protocol.json("auth/login", { username, password, account_id })),
     refresh: (refresh_token) => Protocol.json("auth/refresh", { refresh_token }),
-    answer: Answer,
+    response: Response,
     tokens: (answer) => ({
       accessToken: answer.token,
       expiresIn: answer.tokenLifetime,
@@ -75,8 +75,9 @@ export const make = Effect.fnUntraced(function* (
       refreshExpiresAt: answer.refreshTokenExpiration,
       extra: { guid: answer.guid }
     }),
-    failure: Failure,
-    refusal: ({ success }, status) => (success === false || status === 401 || status === 403 ? "invalid" : undefined)
+    errorResponse: ErrorResponse,
+    errorMeaning: ({ success }, status) =>
+      success === false || status === 401 || status === 403 ? "invalid" : undefined
   })
 })
 
@@ -84,13 +85,13 @@ export const make = Effect.fnUntraced(function* (
  * Seconds, by nothing but the server's own clock: it tells both ends, and how far off one of them is. Where it does not
  * say how far, that end is taken for now: a little too early, and our clock might be off by any amount.
  */
-const refreshLifetime = (answer: typeof Answer.Type): number | undefined => {
-  const [access, refresh] = [answer.tokenExpiration, answer.refreshTokenExpiration].map((end) =>
+const refreshLifetime = (response: typeof Response.Type): number | undefined => {
+  const [access, refresh] = [response.tokenExpiration, response.refreshTokenExpiration].map((end) =>
     typeof end === "string" ? Moment.instant(end) : undefined
   )
   return access === undefined || refresh === undefined
     ? undefined
-    : (refresh - access) / 1000 + (Number(answer.tokenLifetime) || 0)
+    : (refresh - access) / 1000 + (Number(response.tokenLifetime) || 0)
 }
 
 /**
@@ -99,7 +100,7 @@ const refreshLifetime = (answer: typeof Answer.Type): number | undefined => {
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R> = {}): Auth.Wired<E, R> =>
+export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R> = {}): Auth.AuthLayer<E, R> =>
   Auth.layer(make(options), options)
 
 /**
@@ -110,11 +111,11 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
  */
 export const layerConfig = <E = never, R = never>(
   options: Auth.Options<E, R> & Pick<Options, "reuseWindow"> = {}
-): Auth.Wired<E, R> =>
+): Auth.AuthLayer<E, R> =>
   Auth.layer(
-    Variables.make(
+    ConfigFields.make(
       "TELETRACKER",
-      { accountId: Variables.optional(Variables.integer), baseUrl: Variables.optional(Variables.text) },
+      { accountId: ConfigFields.optional(ConfigFields.integer), baseUrl: ConfigFields.optional(ConfigFields.text) },
       (found) => make({ ...found, reuseWindow: options.reuseWindow })
     ),
     options

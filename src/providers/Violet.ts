@@ -15,7 +15,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Auth from "../Auth.js"
 import { Misconfigured } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
 import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
 import * as Credentials from "../provider/Credentials.js"
@@ -40,10 +40,10 @@ export interface Options {
 
 const addresses = { live: "https://api.violet.io/v1", sandbox: "https://sandbox-api.violet.io/v1" }
 
-const Answer = Schema.Struct({ token: Protocol.Field, refresh_token: Protocol.Field, expires_at: Protocol.Field })
+const Response = Schema.Struct({ token: Protocol.Field, refresh_token: Protocol.Field, expires_at: Protocol.Field })
 
 /** The documented form of an error. A gateway's page is none. */
-const Failure = Schema.Struct({ message: Schema.String, status: Protocol.Field, error_code: Protocol.Field })
+const ErrorResponse = Schema.Struct({ message: Schema.String, status: Protocol.Field, error_code: Protocol.Field })
 
 /**
  * Violet's protocol. Fails with `Misconfigured`, which names the field.
@@ -71,14 +71,14 @@ export const make = Effect.fnUntraced(function* (
     lifetime: "24 hours",
     login: Option.map(({ password, username }) => Protocol.json("login", { username, password })),
     refresh: (token) => HttpClientRequest.get("auth/token", { headers: { "x-violet-token": Redacted.value(token) } }),
-    answer: Answer,
+    response: Response,
     tokens: ({ expires_at, refresh_token, token }) => ({
       accessToken: token,
       expiresAt: expires_at,
       refreshToken: refresh_token
     }),
-    failure: Failure,
-    refusal: ({ error_code, status }, answered) => {
+    errorResponse: ErrorResponse,
+    errorMeaning: ({ error_code, status }, answered) => {
       if (answered < 400 || (status !== answered && typeof error_code !== "number")) return undefined
       if (answered === 403) return refusedApplication
       if (answered !== 400 && answered !== 401) return undefined
@@ -98,7 +98,7 @@ const refusedApplication = new Misconfigured({
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R>): Auth.Wired<E, R> =>
+export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R>): Auth.AuthLayer<E, R> =>
   Auth.layer(make(options), options)
 
 /**
@@ -110,11 +110,15 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
  */
 export const layerConfig = <E = never, R = never>(
   options: Auth.Options<E, R> & Pick<Options, "environment"> = {}
-): Auth.Wired<E, R> =>
+): Auth.AuthLayer<E, R> =>
   Auth.layer(
-    Variables.make(
+    ConfigFields.make(
       "VIOLET",
-      { appId: Variables.integer, appSecret: Variables.secret, baseUrl: Variables.optional(Variables.text) },
+      {
+        appId: ConfigFields.integer,
+        appSecret: ConfigFields.secret,
+        baseUrl: ConfigFields.optional(ConfigFields.text)
+      },
       (found) => make({ ...found, environment: options.environment })
     ),
     options

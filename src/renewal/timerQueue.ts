@@ -1,81 +1,81 @@
 /**
- * What is to be done when: a binary heap of moments, the first one on top, in which each item has one place at most. Equal
- * moments come in no particular order.
+ * A priority queue of items by due time: an indexed binary heap, in which each item has one place at most. Items with the
+ * same due time come in no particular order.
  */
-export class Agenda<A> {
+export class TimerQueue<A> {
   private readonly items: Array<A> = []
-  private readonly moments: Array<number> = []
-  private readonly places = new Map<A, number>()
+  private readonly dueTimes: Array<number> = []
+  private readonly indices = new Map<A, number>()
 
-  /** The item whose moment comes first. */
+  /** The item that is due first. */
   get first(): A | undefined {
     return this.items[0]
   }
 
-  /** That moment; never, if there is none. */
-  get at(): number {
-    return this.moments[0] ?? Number.POSITIVE_INFINITY
+  /** The due time of the first item; infinite if there is none. */
+  get firstDue(): number {
+    return this.dueTime(0)
   }
 
   all(): ReadonlyArray<A> {
     return this.items.slice()
   }
 
-  /** Puts an item at a moment, in place of the one it had; answers whether it is the first one now. */
-  put(item: A, moment: number): boolean {
-    const place = this.places.get(item) ?? this.items.length
-    const before = this.moments[place] ?? Number.POSITIVE_INFINITY
-    this.settle(place, item, moment)
-    if (moment < before) this.rise(place)
-    else this.sink(place)
+  /** Sets the due time of an item, in place of an earlier one. Returns whether the item is the first one now. */
+  set(item: A, due: number): boolean {
+    const index = this.indices.get(item) ?? this.items.length
+    const before = this.dueTime(index)
+    this.place(index, item, due)
+    if (due < before) this.siftUp(index)
+    else this.siftDown(index)
     return this.items[0] === item
   }
 
   remove(item: A): void {
-    const place = this.places.get(item)
-    if (place === undefined) return
-    this.places.delete(item)
+    const index = this.indices.get(item)
+    if (index === undefined) return
+    this.indices.delete(item)
     const last = this.items.pop()
-    const moment = this.moments.pop()
-    if (last === undefined || moment === undefined || last === item) return
-    this.settle(place, last, moment)
-    this.rise(place)
-    this.sink(this.places.get(last) ?? place)
+    const due = this.dueTimes.pop()
+    if (last === undefined || due === undefined || last === item) return
+    this.place(index, last, due)
+    this.siftUp(index)
+    this.siftDown(this.indices.get(last) ?? index)
   }
 
-  private moment(place: number): number {
-    return this.moments[place] ?? Number.POSITIVE_INFINITY
+  private dueTime(index: number): number {
+    return this.dueTimes[index] ?? Number.POSITIVE_INFINITY
   }
 
-  private settle(place: number, item: A, moment: number): void {
-    this.items[place] = item
-    this.moments[place] = moment
-    this.places.set(item, place)
+  private place(index: number, item: A, due: number): void {
+    this.items[index] = item
+    this.dueTimes[index] = due
+    this.indices.set(item, index)
   }
 
   private swap(one: number, other: number): void {
     const [a, b] = [this.items[one] as A, this.items[other] as A]
-    const [x, y] = [this.moment(one), this.moment(other)]
-    this.settle(one, b, y)
-    this.settle(other, a, x)
+    const [x, y] = [this.dueTime(one), this.dueTime(other)]
+    this.place(one, b, y)
+    this.place(other, a, x)
   }
 
-  private rise(place: number): void {
-    for (let at = place; at > 0; ) {
-      const above = (at - 1) >> 1
-      if (this.moment(above) <= this.moment(at)) return
-      this.swap(above, at)
-      at = above
+  private siftUp(index: number): void {
+    for (let at = index; at > 0; ) {
+      const parent = (at - 1) >> 1
+      if (this.dueTime(parent) <= this.dueTime(at)) return
+      this.swap(parent, at)
+      at = parent
     }
   }
 
-  private sink(place: number): void {
-    for (let at = place; ; ) {
+  private siftDown(index: number): void {
+    for (let at = index; ; ) {
       const left = 2 * at + 1
-      const below = this.moment(left + 1) < this.moment(left) ? left + 1 : left
-      if (this.moment(at) <= this.moment(below)) return
-      this.swap(at, below)
-      at = below
+      const child = this.dueTime(left + 1) < this.dueTime(left) ? left + 1 : left
+      if (this.dueTime(at) <= this.dueTime(child)) return
+      this.swap(at, child)
+      at = child
     }
   }
 }

@@ -15,7 +15,7 @@ import * as Order from "effect/Order"
 import type * as Redacted from "effect/Redacted"
 import type { StoreFailure } from "../common/AuthError.js"
 import * as Moment from "../common/Moment.js"
-import * as Immediate from "./synchronous.js"
+import * as Synchronous from "./synchronous.js"
 
 /**
  * What entries of one key are ordered by: first the generation, which grows with every token set and every log out, then
@@ -64,7 +64,7 @@ export interface Entry extends Version {
  * @since 0.1.0
  * @category models
  */
-export interface Kept extends Entry {
+export interface StoredEntry extends Entry {
   /** How long ago it was saved, by the store's own clock where it has one. */
   readonly age: Duration.Duration
 }
@@ -77,7 +77,7 @@ export interface Kept extends Entry {
  */
 export interface Service {
   /** The newest entry of a key. */
-  readonly load: (key: string) => Effect.Effect<Option.Option<Kept>, StoreFailure>
+  readonly load: (key: string) => Effect.Effect<Option.Option<StoredEntry>, StoreFailure>
   /**
    * Keeps an entry if its version is newer than what is kept; `false` says that it is not, and that nothing changed. Of
    * several processes that save the same version, one is told `true` (law 19). There is no delete: a signed-out entry of
@@ -106,7 +106,7 @@ export class TokenStore extends Context.Tag("effect-auth/TokenStore")<TokenStore
  * @since 0.1.0
  * @category models
  */
-export interface Place {
+export interface Location {
   readonly store: Service
   readonly key: string
 }
@@ -119,7 +119,7 @@ export interface Place {
  * @since 0.1.0
  * @category constructors
  */
-export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
+export const at = (key: string): Effect.Effect<Location, never, TokenStore> =>
   Effect.map(TokenStore, (store) => ({ store, key }))
 
 /**
@@ -132,7 +132,7 @@ export const at = (key: string): Effect.Effect<Place, never, TokenStore> =>
 export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
   const entries = new Map<string, { readonly entry: Entry; readonly since: Moment.Moment }>()
   const leases = new Map<string, { readonly owner: string; readonly until: bigint | undefined }>()
-  const load: Immediate.Immediate<Entry>["load"] = (key, now) => {
+  const load: Synchronous.SynchronousStore<Entry>["load"] = (key, now) => {
     const kept = entries.get(key)
     return kept && { entry: kept.entry, age: Moment.age(kept.since, now) }
   }
@@ -167,7 +167,7 @@ export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
     lease: (key, owner, duration) => Effect.map(Moment.now, (now) => lease(key, owner, now, duration)),
     release: (key, owner) => Effect.sync(() => release(key, owner))
   }
-  return Immediate.make<Entry, Service>(store, { load, save, lease, release })
+  return Synchronous.register<Entry, Service>(store, { load, save, lease, release })
 })
 
 /**

@@ -1,48 +1,81 @@
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { InvalidRefreshToken, StoreFailure, TokenExpired } from "../common/AuthError.js"
-import * as Token from "../token/Token.js"
-import type { Entry, Kept, Version } from "./TokenStore.js"
+import { longest, longestMillis } from "../common/duration.js"
+import { parseErrorFields } from "../common/foreignErrors.js"
+import { TokenFromString } from "../common/secret.js"
+import type * as Token from "../token/Token.js"
+import type { Entry, StoredEntry, Version } from "./TokenStore.js"
 
 /**
- * All that outlives a process: what an entry of the store says. The ages are as of the moment it was written, so that
- * no two machines' clocks are ever compared (law 20).
+ * The record of a session: everything of it that outlives a process. Ages are as of the moment it was written, so that the
+ * clocks of two machines are never compared (law 20).
  */
-export interface Record extends Version {
-  /** None after a log out. */
+export interface SessionRecord extends Version {
+  /** `none` after a logout. */
   readonly tokens: Option.Option<Token.TokenSet>
-  /** How old the access token was, in milliseconds. */
+  /** The age of the access token in milliseconds. */
   readonly age: number
-  /** How old the refresh token was, in milliseconds. */
+  /** The age of the refresh token in milliseconds. */
   readonly refreshAge: number
-  readonly refresh: RefreshRecord
+  readonly refreshState: RecordedRefreshState
 }
 
-/** What is known of the refresh token. `Doubtful` is also the intent of law 21: written before the token is sent. */
-export type RefreshRecord = typeof Refresh.Type
+/** The state of the refresh token. `InDoubt` is also the intent of law 21, written before the token is sent. */
+export type RecordedRefreshState =
+  | { readonly _tag: "Usable" }
+  | { readonly _tag: "InDoubt"; readonly age: number; readonly presentedAgain: boolean; readonly intentId: number }
+  | { readonly _tag: "Refused"; readonly failure: InvalidRefreshToken | TokenExpired }
 
-/** A record, and how many milliseconds the store has kept it. */
-export interface Found extends Record {
-  readonly kept: number
+/** A record, and for how many milliseconds the store has had it. */
+export interface StoredRecord extends SessionRecord {
+  readonly storedFor: number
 }
 
 const Lifetime = Schema.OptionFromNullOr(Schema.DurationFromMillis)
 
-const Secret = Schema.OptionFromNullOr(Token.TokenFromString)
+const Secret = Schema.OptionFromNullOr(TokenFromString)
 
+/** The state of the refresh token in the words of format 1, which are older than those of this library. */
 const Refresh = Schema.Union(
   Schema.TaggedStruct("Usable", {}),
   Schema.TaggedStruct("Doubtful", { age: Schema.NonNegative, again: Schema.Boolean, mark: Schema.Finite }),
   Schema.TaggedStruct("Dead", { failure: Schema.Union(InvalidRefreshToken, TokenExpired) })
 )
 
-/** Not `Schema.Record`, which would set the prototype of what it makes when a key says so. */
+const toFormat1 = (state: RecordedRefreshState): typeof Refresh.Type => {
+  switch (state._tag) {
+    case "Usable":
+      return state
+    case "InDoubt":
+      return {
+        _tag: "Doubtful",
+        age: Math.min(state.age, longestMillis),
+        again: state.presentedAgain,
+        mark: state.intentId
+      }
+    case "Refused":
+      return { _tag: "Dead", failure: state.failure }
+  }
+}
+
+const fromFormat1 = (state: typeof Refresh.Type): RecordedRefreshState => {
+  switch (state._tag) {
+    case "Usable":
+      return state
+    case "Doubtful":
+      return { _tag: "InDoubt", age: state.age, presentedAgain: state.again, intentId: state.mark }
+    case "Dead":
+      return { _tag: "Refused", failure: state.failure }
+  }
+}
+
+/** Not `Schema.Record`, which sets the prototype of the object it makes if a key says so. */
 const Extra = Schema.declare(
-  (u): u is Readonly<globalThis.Record<string, unknown>> => typeof u === "object" && u !== null && !Array.isArray(u)
+  (u): u is Readonly<Record<string, unknown>> => typeof u === "object" && u !== null && !Array.isArray(u)
 )
 
 const Tokens = Schema.Struct({
@@ -53,7 +86,7 @@ const Tokens = Schema.Struct({
   extra: Extra
 })
 
-/** The version of the format, as every version will write it. */
+/** The version of the format. Every version writes it in the same place. */
 const format = 1
 
 const Contents = Schema.parseJson(
@@ -73,13 +106,10 @@ const readFormat = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ f
 const decodeContents = Schema.decodeUnknownEither(Contents)
 const encodeContents = Schema.encodeEither(Contents)
 
-/** A duration that JSON can hold. */
-const finite = (duration: Duration.Duration) => Duration.min(duration, Token.longestLifetime)
+/** Caps a duration, because JSON has no infinity. */
+const capped = (duration: Duration.Duration) => Duration.min(duration, longest)
 
-/** The longest age there is, in milliseconds. */
-export const longest = Duration.toMillis(Token.longestLifetime)
-
-const write = (key: string, { age, generation, refresh, refreshAge, revision, tokens }: Record) =>
+const write = (key: string, { age, generation, refreshAge, refreshState, revision, tokens }: SessionRecord) =>
   Either.getOrThrowWith(
     encodeContents({
       format,
@@ -88,30 +118,30 @@ const write = (key: string, { age, generation, refresh, refreshAge, revision, to
       revision,
       tokens: Option.map(tokens, (set) => ({
         ...set,
-        lifetime: Option.map(set.lifetime, finite),
-        refreshLifetime: Option.map(set.refreshLifetime, finite)
+        lifetime: Option.map(set.lifetime, capped),
+        refreshLifetime: Option.map(set.refreshLifetime, capped)
       })),
-      age: Math.min(age, longest),
-      refreshAge: Math.min(refreshAge, longest),
-      refresh: refresh._tag === "Doubtful" ? { ...refresh, age: Math.min(refresh.age, longest) } : refresh
+      age: Math.min(age, longestMillis),
+      refreshAge: Math.min(refreshAge, longestMillis),
+      refresh: toFormat1(refreshState)
     }),
-    // Not the error itself, which quotes what it could not write (law 27).
+    // Not the error itself: it quotes the value that could not be written (law 27).
     () => new Error("a token set that cannot be written")
   )
 
-/** What is given to the store. */
-export const encode = (key: string, record: Record): Entry => ({
+/** The entry for a record. */
+export const encode = (key: string, record: SessionRecord): Entry => ({
   generation: record.generation,
   revision: record.revision,
   contents: Redacted.make(write(key, record))
 })
 
-/** What is given to a store in memory: its text is written when somebody asks for it, and sessions never do. */
-export class Unwritten implements Entry {
+/** The entry for a record in a synchronous store. Its contents are written only when they are read, which sessions never do. */
+export class LazyEntry implements Entry {
   readonly key: string
-  readonly record: Record
+  readonly record: SessionRecord
 
-  constructor(key: string, record: Record) {
+  constructor(key: string, record: SessionRecord) {
     this.key = key
     this.record = record
   }
@@ -129,24 +159,24 @@ export class Unwritten implements Entry {
   }
 }
 
-/** What a store in memory handed out, which it kept for so many milliseconds. */
-export const found = (
+/** Reads an entry of a synchronous store, with its age in milliseconds. */
+export const fromMemory = (
   key: string,
-  kept: { readonly entry: Entry; readonly age: number } | undefined
-): Either.Either<Option.Option<Found>, StoreFailure> => {
-  if (kept === undefined) return Either.right(Option.none())
-  const { age, entry } = kept
+  stored: { readonly entry: Entry; readonly age: number } | undefined
+): Either.Either<Option.Option<StoredRecord>, StoreFailure> => {
+  if (stored === undefined) return Either.right(Option.none())
+  const { age, entry } = stored
   return Either.map(
-    entry instanceof Unwritten
-      ? Either.right({ ...entry.record, kept: age })
+    entry instanceof LazyEntry
+      ? Either.right({ ...entry.record, storedFor: age })
       : decode(key, { ...entry, age: Duration.millis(age) }),
     Option.some
   )
 }
 
-/** What the store handed out. What cannot be read is told by the field, never by what stands in it. */
-export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailure> => {
-  const text = Redacted.value(kept.contents)
+/** Reads an entry. A `StoreFailure` names the fields that cannot be read, never their values. */
+export const decode = (key: string, stored: StoredEntry): Either.Either<StoredRecord, StoreFailure> => {
+  const text = Redacted.value(stored.contents)
   return decodeContents(text).pipe(
     Either.mapLeft((error) =>
       unreadable(
@@ -154,34 +184,37 @@ export const decode = (key: string, kept: Kept): Either.Either<Found, StoreFailu
         Option.match(readFormat(text), {
           onNone: () =>
             text.startsWith("effect-auth:encrypted:")
-              ? "what it keeps is encrypted; put Encrypted around this store"
-              : "what it keeps is no record of this library",
+              ? "the stored entry is encrypted; put Encrypted around this store"
+              : "the stored entry is not a record of this library",
           onSome: (found) =>
             found.format > format
-              ? `its record has the format ${found.format}, and this version of effect-auth reads ${format}; upgrade it`
-              : `its record is damaged at: ${place(error)}`
+              ? `the stored record has format ${found.format}, and this version of effect-auth reads ${format}; upgrade it`
+              : `the stored record is damaged at: ${parseErrorFields(error)}`
         })
       )
     ),
     Either.filterOrLeft(
       (record) => record.key === key,
-      () => unreadable(key, "it handed out the record of another key")
+      () => unreadable(key, "the store returned the record of another key")
     ),
     Either.filterOrLeft(
-      ({ generation, revision }) => generation === kept.generation && revision === kept.revision,
-      () => unreadable(key, "it handed out the record under another version than its own")
+      ({ generation, revision }) => generation === stored.generation && revision === stored.revision,
+      () => unreadable(key, "the store returned the record under a version that is not its own")
     ),
-    Either.map((record) => ({ ...record, kept: Duration.toMillis(kept.age) }))
+    Either.map(({ age, generation, refresh, refreshAge, revision, tokens }) => ({
+      generation,
+      revision,
+      tokens,
+      age,
+      refreshAge,
+      refreshState: fromFormat1(refresh),
+      storedFor: Duration.toMillis(stored.age)
+    }))
   )
 }
-
-const place = (error: ParseResult.ParseError) =>
-  ParseResult.ArrayFormatter.formatErrorSync(error)
-    .map(({ path }) => path.join("."))
-    .join(", ")
 
 const unreadable = (key: string, problem: string) =>
   new StoreFailure({
     operation: "load",
-    problem: `${problem} (for ${JSON.stringify(key)}; nothing was changed; if it is to go, remove it by hand)`
+    problem: `${problem} (for ${JSON.stringify(key)}; nothing was changed; to start over, remove it by hand)`
   })

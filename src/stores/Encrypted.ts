@@ -18,7 +18,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
 import * as TokenStore from "../store/TokenStore.js"
 
 /**
@@ -122,7 +122,7 @@ const bytesOf = (text: string) =>
     Either.mapBoth({ onLeft: () => unreadable(changed), onRight: (bytes) => new Uint8Array(bytes) })
   )
 
-const decrypt = Effect.fnUntraced(function* (keys: ReadonlyArray<Key>, place: string, kept: TokenStore.Kept) {
+const decrypt = Effect.fnUntraced(function* (keys: ReadonlyArray<Key>, place: string, kept: TokenStore.StoredEntry) {
   const found = shape.exec(Redacted.value(kept.contents))
   if (found === null) {
     return yield* unreadable(
@@ -214,9 +214,9 @@ const secrets = (text: Redacted.Redacted<string>) =>
 export const layerConfig = (): Layer.Layer<TokenStore.TokenStore, Misconfigured, TokenStore.TokenStore> =>
   Layer.effect(
     TokenStore.TokenStore,
-    Variables.make(
+    ConfigFields.make(
       "EFFECT_AUTH_ENCRYPTION",
-      { key: Variables.secret, keysOld: Variables.optional(Variables.secret) },
+      { key: ConfigFields.secret, keysOld: ConfigFields.optional(ConfigFields.secret) },
       ({ key, keysOld }) => make({ key, keysOld: keysOld && secrets(keysOld) })
     )
   )

@@ -16,11 +16,13 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type Misconfigured, StoreFailure } from "../common/AuthError.js"
-import * as Variables from "../common/configFields.js"
+import * as ConfigFields from "../common/configFields.js"
+import { isNotFound } from "../common/foreignErrors.js"
 import * as Moment from "../common/Moment.js"
+import { disconnect } from "../common/runtime.js"
 import * as Valid from "../common/validate.js"
 import * as TokenStore from "../store/TokenStore.js"
-import * as Series from "./internal/fileLayout.js"
+import * as FileLayout from "./internal/fileLayout.js"
 
 /**
  * Where the tokens rest.
@@ -55,7 +57,7 @@ export const make = Effect.fnUntraced(function* (
   const fs = yield* FileSystem
   const path = yield* Path
   const directory = path.resolve(yield* Valid.nonEmpty("directory", options.directory))
-  const { create, discard, list, move, now, syncFolder, write, written } = Series.steps(fs, path)
+  const { create, discard, list, move, now, syncFolder, write, written } = FileLayout.steps(fs, path)
 
   /** Since when, by the clock of this process that cannot jump, the lease of a folder has had the name it has. */
   const seen = new Map<string, { readonly name: string; readonly since: Moment.Moment }>()
@@ -63,7 +65,7 @@ export const make = Effect.fnUntraced(function* (
   /** Whoever may write to the folder could put tokens of their own in it. Windows has no such modes. */
   const guarded = fs.stat(directory).pipe(
     Effect.map(({ mode }) => path.sep === "/" && (mode & 0o022) !== 0),
-    Effect.catchIf(Series.isNotFound, () => Effect.succeed(false))
+    Effect.catchIf(isNotFound, () => Effect.succeed(false))
   )
 
   /** Looks at the folder of a key until `step` has an answer; none sends it to look again. */
@@ -74,8 +76,8 @@ export const make = Effect.fnUntraced(function* (
     step: (folder: string, listed: ReadonlyArray<string>) => Effect.Effect<Option.Option<A>, PlatformError>
   ) {
     const failed = (problem: string) => new StoreFailure({ operation, problem })
-    const folder = path.join(directory, yield* Series.digest(key))
-    const told = Effect.mapError((error: PlatformError) => failed(Series.problem(directory, error)))
+    const folder = path.join(directory, yield* FileLayout.digest(key))
+    const told = Effect.mapError((error: PlatformError) => failed(FileLayout.problem(directory, error)))
     const look = told(
       Effect.flatMap(list(folder), (listed) => (listed === undefined ? absent(folder) : step(folder, listed)))
     )
@@ -94,12 +96,12 @@ export const make = Effect.fnUntraced(function* (
   const made = (folder: string) => Effect.as(create(folder), Option.none())
 
   const load = (key: string) =>
-    settle<Option.Option<TokenStore.Kept>>(
+    settle<Option.Option<TokenStore.StoredEntry>>(
       "load",
       key,
       () => Effect.succeedSome(Option.none()),
       Effect.fnUntraced(function* (folder, listed) {
-        const head = Series.head(listed)
+        const head = FileLayout.head(listed)
         if (head === undefined) return Option.none()
         if (Option.isNone(head.kept)) return Option.some(Option.none())
         const { generation, revision, text } = head.kept.value
@@ -107,7 +109,7 @@ export const make = Effect.fnUntraced(function* (
         // Not there: the head has moved on since it was looked at.
         const found = yield* Effect.all([fs.readFile(file), written(file)]).pipe(
           Effect.asSome,
-          Effect.catchIf(Series.isNotFound, () => Effect.succeedNone)
+          Effect.catchIf(isNotFound, () => Effect.succeedNone)
         )
         if (Option.isNone(found)) return Option.none()
         const [bytes, since] = found.value
@@ -116,9 +118,9 @@ export const make = Effect.fnUntraced(function* (
           Option.some({
             generation,
             revision,
-            contents: Redacted.make(Series.decode(bytes)),
+            contents: Redacted.make(FileLayout.decode(bytes)),
             // Zero if the clock was set back: no duration is negative.
-            age: Duration.millis(until - Option.getOrElse(since, () => until))
+            age: Duration.millis(Math.max(0, until - Option.getOrElse(since, () => until)))
           })
         )
       })
@@ -126,12 +128,12 @@ export const make = Effect.fnUntraced(function* (
 
   const save = (key: string, entry: TokenStore.Entry) =>
     Effect.suspend(() => {
-      const mine = Series.names(entry, globalThis.crypto.randomUUID())
+      const mine = FileLayout.names(entry, globalThis.crypto.randomUUID())
       let onDisk = false
       const put = (file: string) =>
         write(file, Redacted.value(entry.contents)).pipe(
           Effect.as(true),
-          Effect.catchIf(Series.isNotFound, () => Effect.succeed(false))
+          Effect.catchIf(isNotFound, () => Effect.succeed(false))
         )
       return settle<boolean>(
         "save",
@@ -139,7 +141,7 @@ export const make = Effect.fnUntraced(function* (
         made,
         Effect.fnUntraced(function* (folder, listed) {
           const file = path.join(folder, mine.text)
-          const head = Series.head(listed)
+          const head = FileLayout.head(listed)
           if (head === undefined) return Option.none()
           const renamed = head.name === mine.head
           if (!renamed && Option.exists(head.kept, (kept) => !TokenStore.isNewer(entry, kept))) {
@@ -152,22 +154,22 @@ export const make = Effect.fnUntraced(function* (
           if (!renamed && !(yield* move(folder, head.name, mine.head))) return Option.none()
           // First it is certain that the new one stays, then the old ones go.
           yield* syncFolder(folder)
-          yield* Effect.forEach(Series.dead(listed, entry, mine.text), (name) => discard(path.join(folder, name)))
+          yield* Effect.forEach(FileLayout.dead(listed, entry, mine.text), (name) => discard(path.join(folder, name)))
           return Option.some(true)
         })
       )
       // A save cut short would leave half a secret behind; and nobody who gives it up is to wait for a disk that hangs.
-    }).pipe(Effect.uninterruptible, Effect.disconnect)
+    }).pipe(Effect.uninterruptible, disconnect)
 
   const lease = Effect.fnUntraced(function* (key: string, owner: string, duration: Duration.Duration) {
-    const me = yield* Series.digest(owner)
+    const me = yield* FileLayout.digest(owner)
     const millis = Math.min(Math.ceil(Duration.toMillis(duration)), Number.MAX_SAFE_INTEGER)
     return yield* settle<boolean>(
-      "lock",
+      "lease",
       key,
       made,
       Effect.fnUntraced(function* (folder, listed) {
-        const held = Series.lease(listed)
+        const held = FileLayout.lease(listed)
         if (held === undefined) return Option.none()
         if (held.owner !== undefined && held.owner !== me) {
           // The name was there at the last look and is there still: so long there was no beat, whatever any clock says.
@@ -184,13 +186,13 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const release = Effect.fnUntraced(function* (key: string, owner: string) {
-    const me = yield* Series.digest(owner)
+    const me = yield* FileLayout.digest(owner)
     yield* settle<void>(
-      "lock",
+      "lease",
       key,
       () => Effect.succeedSome(undefined),
       Effect.fnUntraced(function* (folder, listed) {
-        const held = Series.lease(listed)
+        const held = FileLayout.lease(listed)
         if (held === undefined) return Option.none()
         if (held.owner !== me) return Option.some(undefined)
         // Not called so any more: by a beat of its own, or because another took it.
@@ -219,4 +221,4 @@ export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misc
  * @category layers
  */
 export const layerConfig = (): Layer.Layer<TokenStore.TokenStore, Misconfigured, FileSystem | Path> =>
-  Layer.effect(TokenStore.TokenStore, Variables.make("EFFECT_AUTH", { directory: Variables.text }, make))
+  Layer.effect(TokenStore.TokenStore, ConfigFields.make("EFFECT_AUTH", { directory: ConfigFields.text }, make))

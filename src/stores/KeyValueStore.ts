@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-import type { PlatformError } from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,7 +16,9 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { StoreFailure } from "../common/AuthError.js"
+import { type KeyValueStoreError, keyValueStoreProblem } from "../common/foreignErrors.js"
 import * as Moment from "../common/Moment.js"
+import { disconnect } from "../common/runtime.js"
 import * as TokenStore from "../store/TokenStore.js"
 
 /**
@@ -42,13 +43,6 @@ const Text = Schema.parseJson(
 const decode = Schema.decodeEither(Text)
 const encode = Schema.encodeSync(Text)
 
-/** Where it went wrong; not the description, which may say anything. */
-const told = (error: PlatformError) => {
-  const kind = error._tag === "SystemError" ? error.reason : error._tag
-  const path = error._tag === "SystemError" && error.module === "FileSystem" ? error.pathOrDescriptor : undefined
-  return `${error.module}.${error.method} says ${kind}${path === undefined ? "" : ` for ${path}`}`
-}
-
 /**
  * A store over the `KeyValueStore` of the context. It only gets and sets, and never removes or clears anything.
  *
@@ -67,8 +61,8 @@ export const make = ({
     const { lease, release } = yield* TokenStore.makeMemory
     const written = new Map<string, TokenStore.Version & { readonly since: Moment.Moment }>()
 
-    const failed = (operation: StoreFailure["operation"]) => (error: PlatformError) =>
-      new StoreFailure({ operation, problem: told(error) })
+    const failed = (operation: StoreFailure["operation"]) => (error: KeyValueStoreError) =>
+      new StoreFailure({ operation, problem: keyValueStoreProblem(error) })
 
     const find = Effect.fnUntraced(function* (operation: StoreFailure["operation"], key: string) {
       const name = prefix + key
@@ -89,7 +83,7 @@ export const make = ({
     const read = Effect.fnUntraced(function* (key: string) {
       const found = yield* find("load", key)
       const now = yield* Moment.now
-      return Option.map(found, ({ at, contents, generation, revision }): TokenStore.Kept => {
+      return Option.map(found, ({ at, contents, generation, revision }): TokenStore.StoredEntry => {
         const own = written.get(key)
         const known = own?.generation === generation && own.revision === revision ? Moment.age(own.since, now) : 0
         return {
@@ -117,7 +111,7 @@ export const make = ({
         // Law 19: a write goes on after whoever asked for it has left, and could undo a later one that did not wait for it.
         Effect.uninterruptible,
         semaphore.withPermits(1),
-        Effect.disconnect
+        disconnect
       )
 
     return { load, save, lease, release }

@@ -24,6 +24,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { ClientClosedError, createClient, ErrorReply } from "redis"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
+import { fromConfigError } from "../common/foreignErrors.js"
 import * as Valid from "../common/validate.js"
 import * as Key from "../store/key.js"
 import { type Service, TokenStore } from "../store/TokenStore.js"
@@ -74,7 +75,7 @@ export interface Address extends Options {
  * @category constructors
  */
 export const make = (client: Client, options: Options = {}): Effect.Effect<Service, Misconfigured> =>
-  over(() => ({ client, down: Option.none, abandon: Effect.void }), options)
+  makeWith(() => ({ client, down: Option.none, abandon: Effect.void }), options)
 
 /**
  * A store with a connection of its own, which ends with the scope and keeps the process alive until then.
@@ -97,7 +98,7 @@ export const layer = ({ url, ...options }: Address): Layer.Layer<TokenStore, Mis
 export const layerConfig = (options: Options = {}): Layer.Layer<TokenStore, Misconfigured> =>
   Layer.scoped(
     TokenStore,
-    Effect.flatMap(Effect.mapError(Config.redacted(variable), Valid.fromConfigError), (url) =>
+    Effect.flatMap(Effect.mapError(Config.redacted(variable), fromConfigError), (url) =>
       connected(variable, url, options)
     )
   )
@@ -105,7 +106,7 @@ export const layerConfig = (options: Options = {}): Layer.Layer<TokenStore, Misc
 const variable = "EFFECT_AUTH_REDIS_URL"
 
 const connected = (field: string, url: Redacted.Redacted<string>, options: Options) =>
-  Effect.flatMap(open(field, url), (connection) => over(connection, options))
+  Effect.flatMap(open(field, url), (connection) => makeWith(connection, options))
 
 /** Shorter than a session waits for its store, so that it hears what is wrong. */
 const patience = Duration.millis(1500)
@@ -165,10 +166,10 @@ const open = (
   )
 }
 
-const over = (connection: () => Connection, options: Options): Effect.Effect<Service, Misconfigured> =>
+const makeWith = (connection: () => Connection, options: Options): Effect.Effect<Service, Misconfigured> =>
   Effect.map(Valid.nonEmpty("prefix", options.prefix ?? "effect-auth"), (prefix): Service => {
     // The braces keep entry and lease on one node of a cluster.
-    const entryOf = (key: string) => `${prefix}:{${Key.readable(key)}}`
+    const entryOf = (key: string) => `${prefix}:{${Key.printable(key)}}`
     const leaseOf = (key: string) => `${entryOf(key)}:lease`
 
     const run = (
@@ -214,8 +215,8 @@ const over = (connection: () => Connection, options: Options): Effect.Effect<Ser
                   generation,
                   revision,
                   contents: Redacted.make(contents),
-                  // Negative when the server's clock was set back; a duration counts that as zero.
-                  age: Duration.millis(age)
+                  // Negative after the server's clock was set back.
+                  age: Duration.millis(Math.max(0, age))
                 }))
               )
           })
@@ -227,10 +228,10 @@ const over = (connection: () => Connection, options: Options): Effect.Effect<Ser
         ),
       lease: (key, owner, duration) =>
         Effect.map(
-          run("lock", Scripts.lease, leaseOf(key), owner, `${Math.ceil(Math.max(1, Duration.toMillis(duration)))}`),
+          run("lease", Scripts.lease, leaseOf(key), owner, `${Math.ceil(Math.max(1, Duration.toMillis(duration)))}`),
           (reply) => reply === 1
         ),
-      release: (key, owner) => Effect.asVoid(run("lock", Scripts.release, leaseOf(key), owner))
+      release: (key, owner) => Effect.asVoid(run("lease", Scripts.release, leaseOf(key), owner))
     }
   })
 

@@ -49,9 +49,10 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
+import { longest } from "../common/duration.js"
+import { sqlDriverError } from "../common/foreignErrors.js"
 import * as Key from "../store/key.js"
 import { type Service, TokenStore } from "../store/TokenStore.js"
-import * as Token from "../token/Token.js"
 import * as sqlDialects from "./internal/sqlDialects.js"
 
 /**
@@ -113,8 +114,11 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, 
           readEntries(rows),
           () => new StoreFailure({ operation: "load", problem })
         )
-        // No duration is negative, also after a clock that was set back.
-        return Option.map(Option.fromNullable(entry), (kept) => ({ ...kept, age: Duration.millis(kept.age) }))
+        return Option.map(Option.fromNullable(entry), (kept) => ({
+          ...kept,
+          // Negative after the clock of the database was set back.
+          age: Duration.millis(Math.max(0, kept.age))
+        }))
       }),
       save: Effect.fnUntraced(function* (key, { contents, generation, revision }) {
         const id = yield* idOf(key)
@@ -122,11 +126,11 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured, 
       }),
       lease: Effect.fnUntraced(function* (key, owner, duration) {
         const id = yield* idOf(key)
-        const millis = Duration.toMillis(Duration.min(duration, Token.longestLifetime))
-        return yield* change("lock", id, statements.lease(id, owner, millis))
+        const millis = Duration.toMillis(Duration.min(duration, longest))
+        return yield* change("lease", id, statements.lease(id, owner, millis))
       }),
       release: (key, owner) =>
-        Effect.flatMap(idOf(key), (id) => Effect.asVoid(run("lock", statements.release(id, owner))))
+        Effect.flatMap(idOf(key), (id) => Effect.asVoid(run("lease", statements.release(id, owner))))
     }
   })
 
@@ -204,7 +208,7 @@ const alone = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
 
 /** What stands in the row for a key: something that can be read, of no more than an index takes, and its own for each key. */
 const idOf = (key: string): Effect.Effect<string> => {
-  const id = Key.readable(key)
+  const id = Key.printable(key)
   // No JSON has this escape.
   return id.length <= 500 ? Effect.succeed(id) : Effect.map(Key.sha256(id), (digest) => `\\sha256:${digest}`)
 }
@@ -224,12 +228,12 @@ const hasChanged = (answer: unknown): boolean =>
 
 const isOf =
   (codes: RegExp) =>
-  ({ cause }: SqlError): boolean =>
-    codes.test(sqlDialects.codeOf(cause))
+  (error: SqlError): boolean =>
+    codes.test(sqlDialects.codeOf(sqlDriverError(error)))
 
 /** What is wrong, by the code alone. */
-const problemOf = (dialect: sqlDialects.Dialect, { cause }: SqlError, table: string): string => {
-  const code = sqlDialects.codeOf(cause)
+const problemOf = (dialect: sqlDialects.Dialect, error: SqlError, table: string): string => {
+  const code = sqlDialects.codeOf(sqlDriverError(error))
   const [, problem = "the connection to the database failed"] =
     dialect.problems(table).find(([codes]) => codes.test(code)) ?? []
   return code === "" ? problem : `${problem} (${code})`

@@ -17,7 +17,7 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
  * @since 0.1.0
  * @category models
  */
-export const exchanges: Metric.Metric.Counter<number> = Metric.counter("effect_auth_exchanges", {
+export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effect_auth_token_requests", {
   description: "Requests to token endpoints",
   incremental: true
 })
@@ -28,8 +28,8 @@ export const exchanges: Metric.Metric.Counter<number> = Metric.counter("effect_a
  * @since 0.1.0
  * @category models
  */
-export const exchangeDuration: Metric.Metric.Histogram<number> = Metric.histogram(
-  "effect_auth_exchange_duration_seconds",
+export const tokenRequestDuration: Metric.Metric.Histogram<number> = Metric.histogram(
+  "effect_auth_token_request_duration_seconds",
   MetricBoundaries.fromIterable([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]),
   "Seconds an exchange took"
 )
@@ -52,8 +52,8 @@ export const secondsToExpiry: Metric.Metric.Gauge<number> = Metric.gauge("effect
  * @since 0.1.0
  * @category models
  */
-export const secondsInReserve: Metric.Metric.Histogram<number> = Metric.histogram(
-  "effect_auth_seconds_in_reserve",
+export const secondsLeftAtReplacement: Metric.Metric.Histogram<number> = Metric.histogram(
+  "effect_auth_seconds_left_at_replacement",
   MetricBoundaries.fromIterable([0, 1, 5, 15, 30, 60, 120, 300, 600, 3600]),
   "Seconds left to the access token when it was replaced"
 )

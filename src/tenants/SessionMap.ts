@@ -14,24 +14,26 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as AuthHttpClient from "../client/AuthHttpClient.js"
+import type * as AuthHttpClient from "../client/AuthHttpClient.js"
+import { makeWith } from "../client/authorizedRequest.js"
 import type { AuthError, Misconfigured } from "../common/AuthError.js"
+import { longest } from "../common/duration.js"
+import { provideOnly } from "../common/runtime.js"
 import * as Valid from "../common/validate.js"
 import type * as AuthProvider from "../provider/AuthProvider.js"
 import type * as Credentials from "../provider/Credentials.js"
-import * as Renewal from "../renewal/Renewal.js"
-import * as Question from "../session/machine/decision.js"
+import * as Renewer from "../renewal/renewer.js"
+import * as Decision from "../session/machine/decision.js"
 import type * as Status from "../session/machine/Status.js"
-import * as Calls from "../session/runtime/callers.js"
+import * as Tokens from "../session/machine/tokens.js"
+import * as Callers from "../session/runtime/callers.js"
 import * as Engine from "../session/runtime/engine.js"
-import * as Setting from "../session/runtime/setting.js"
-import * as Watching from "../session/runtime/watching.js"
 import type * as Session from "../session/Session.js"
 import * as Key from "../store/key.js"
 import * as TokenStore from "../store/TokenStore.js"
-import * as Token from "../token/Token.js"
-import * as Tenants from "./registry.js"
-import { watchedBy } from "./tenant.js"
+import type * as Token from "../token/Token.js"
+import * as Registry from "./registry.js"
+import { scheduledBy } from "./tenant.js"
 
 /**
  * Who stands behind a key.
@@ -65,7 +67,7 @@ export interface Tenant {
  * @category models
  */
 export interface Options<in K, out E = never, out R = never, out E2 = never, out R2 = never>
-  extends Omit<Session.Options, "key" | "label" | "onChange" | "seed"> {
+  extends Omit<Session.Options, "key" | "label" | "seed"> {
   /**
    * Finds out who stands behind a key. It runs once when a session is opened, however many callers wait, for as long as
    * `timeout` at most. Its failure reaches those callers, and is not remembered; a defect is a `Misconfigured` of the field
@@ -99,7 +101,7 @@ export interface Options<in K, out E = never, out R = never, out E2 = never, out
  * @since 0.1.0
  * @category models
  */
-export interface Service<in out K, out E = never> {
+export interface Service<in out K, in out E = never> {
   /** The valid token of a key: `session(key).accessToken`, without anything in between. */
   readonly accessToken: (key: K) => Effect.Effect<Token.AccessToken, AuthError | E>
   /** A handle of a key's session. It holds nothing, and stays good when the session goes and comes again. */
@@ -132,85 +134,87 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
   Effect.gen(function* () {
     const mode = yield* Valid.oneOf("renewal", options.renewal ?? "background", ["background", "on-use"])
     const ttl = yield* Valid.positive("idleTimeToLive", options.idleTimeToLive ?? "15 minutes")
-    const idleTimeToLive = Duration.lessThan(ttl, Token.longestLifetime) ? Duration.toMillis(ttl) : Infinity
+    const idleTimeToLive = Duration.lessThan(ttl, longest) ? Duration.toMillis(ttl) : Infinity
     const store: Effect.Effect<TokenStore.Service, E2, R2> = options.store ?? TokenStore.makeMemory
     const bare = yield* HttpClient.HttpClient
     const context = yield* Effect.context<R>()
     const background = mode === "background"
-    const renewal: Renewal.Service =
-      background || idleTimeToLive < Infinity ? yield* Renewal.make : { watch: () => Effect.void }
-    const setting = yield* Effect.provideServiceEffect(
-      Setting.make(options, watchedBy(renewal)),
+    const renewer: Renewer.Renewer =
+      background || idleTimeToLive < Infinity ? yield* Renewer.make : { schedule: () => Effect.void }
+    const config = yield* Effect.provideServiceEffect(
+      Engine.makeConfig(options, scheduledBy(renewer)),
       TokenStore.TokenStore,
       store
     )
-    const lookup = (key: K) =>
-      Effect.mapInputContext(Effect.flatMap(options.lookup(key), ingredients), (_: Context.Context<never>) => context)
-    const tenants = yield* Tenants.make<K, E>({ setting, lookup, idleTimeToLive, background, renewal })
-    const { accessToken, find, invalidate, logout, open, using } = tenants
+    const lookup = (key: K) => provideOnly(Effect.flatMap(options.lookup(key), sessionParts), context)
+    const registry = yield* Registry.make<K, E>({ config, lookup, idleTimeToLive, background, renewer })
+    const { accessToken, entries, find, invalidate, logout, use } = registry
 
-    // One that was loaded since the token was read cannot say yet whether it is the current one (law 10).
+    // A session that was loaded after the token was read cannot say yet whether that token is the current one (law 10).
     const reject = (
       engine: Engine.Engine,
       token: Token.AccessToken,
       options?: { readonly retried?: boolean | undefined }
     ) => {
-      const { held, loaded } = engine.snapshot.state
-      const known = Effect.suspend(() => Calls.obtain(engine, Calls.rejecting(token, options?.retried === true)))
-      return held !== undefined || loaded
-        ? known
-        : Effect.zipRight(Effect.ignore(Calls.obtain(engine, Calls.anyToken)), known)
+      const { current, loaded } = engine.snapshot.state
+      const rejected = Effect.suspend(() =>
+        Callers.obtain(engine, Callers.afterRejection(token, options?.retried === true))
+      )
+      return current !== undefined || loaded
+        ? rejected
+        : Effect.zipRight(Effect.ignore(Callers.obtain(engine, Callers.anyToken)), rejected)
     }
 
     const session = (key: K): Session.Service<AuthError | E> => ({
       accessToken: accessToken(key),
-      refresh: using(key, (engine) => Calls.obtain(engine, Question.newer)),
-      reject: (token, options) => using(key, (engine) => reject(engine, token, options)),
-      login: using(key, Calls.login),
-      adopt: (tokens) => using(key, (engine) => Calls.adopt(engine, tokens)),
+      refresh: use(key, (engine) => Callers.obtain(engine, Decision.newer)),
+      reject: (token, options) => use(key, (engine) => reject(engine, token, options)),
+      login: use(key, Callers.login),
+      adopt: (tokens) => use(key, (engine) => Callers.adopt(engine, tokens)),
       logout: logout(key),
-      status: using(key, Engine.status),
-      changes: Stream.unwrap(Effect.map(find(key), Watching.changes))
+      status: use(key, Engine.status),
+      changes: Stream.unwrap(Effect.map(find(key), Engine.changes))
     })
 
     return {
-      // Not the function itself, which `Effect.forEach(keys, …)` would hand an index as well.
+      // Not the function itself, to which `Effect.forEach(keys, …)` would pass an index as well.
       accessToken: (key) => accessToken(key),
       session,
       client: (key) => {
         const handle = session(key)
-        // Law 23: a request that was made out for one API carries its tokens and no others, whoever the key is by now.
-        const account = Effect.map(find(key), (of) => ({
-          provider: of.provider,
+        // Law 23: a request that was made for one API carries its tokens and no others, even if the key has another
+        // account by now.
+        const account = Effect.map(find(key), (engine) => ({
+          provider: engine.provider,
           session: {
             ...handle,
-            accessToken: accessToken(key, of),
+            accessToken: accessToken(key, engine),
             reject: ((token, options) =>
-              using(key, (engine) =>
-                Tenants.isOf(engine, of) ? reject(engine, token, options) : Effect.succeed(token)
+              use(key, (current) =>
+                Registry.isSameAccount(current, engine) ? reject(current, token, options) : Effect.succeed(token)
               )) satisfies typeof handle.reject
           }
         }))
-        const client = AuthHttpClient.over<AuthError | E>(account, bare)
-        return HttpClient.retry(client, { while: (error) => error === Tenants.moved })
+        const client = makeWith<AuthError | E>(account, bare)
+        return HttpClient.retry(client, { while: (error) => error === Registry.tenantChanged })
       },
       invalidate,
-      statuses: Effect.flatMap(open, (all) =>
+      statuses: Effect.flatMap(entries, (all) =>
         Effect.forEach(all, ([key, engine]) => Effect.map(Engine.status(engine), (status) => [key, status] as const))
       )
     }
   })
 
-/** What a session is made of, or the first thing wrong with it. */
-const ingredients = Effect.fnUntraced(function* ({ account, credentials, label, provider, seed }: Tenant) {
+/** Makes the parts of a tenant's session. Fails with `Misconfigured` for the first field that is wrong. */
+const sessionParts = Effect.fnUntraced(function* ({ account, credentials, label, provider, seed }: Tenant) {
   yield* Valid.nonEmpty("account", account)
-  if (seed !== undefined && !Token.isSendable(seed)) return yield* Calls.unsendable("seed")
-  const read = credentials === undefined ? nothing : { read: Effect.asSome(credentials) }
+  if (seed !== undefined && !Tokens.isSendable(seed)) return yield* Callers.unsendable("seed")
+  const read = credentials === undefined ? noCredentials : { read: Effect.asSome(credentials) }
   return { provider, credentials: read, key: Key.identity(provider, account), label, seed }
 })
 
-/** No credentials: one for all, as there may be very many who have none. */
-const nothing: Credentials.Service = { read: Effect.succeedNone }
+/** One service for all tenants without credentials, because there may be very many of them. */
+const noCredentials: Credentials.Service = { read: Effect.succeedNone }
 
 /**
  * A map that lives as long as the layer, under a tag of the application's own:

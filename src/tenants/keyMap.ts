@@ -1,14 +1,12 @@
-import * as Equal from "effect/Equal"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
-
-const isStructural = (key: unknown): boolean => typeof key !== "string" && Equal.isEqual(key)
+import { isStructural } from "../common/runtime.js"
 
 /**
- * Values by key, where keys are compared as Effect compares them. Text, numbers and the like are found in a `Map`, without
- * anything in between: the reading of a token is on the way.
+ * A mutable map whose keys are compared as Effect compares them. Text, numbers and other plain keys are found in a `Map`
+ * directly, because reading a token goes through here.
  */
-export class Keyed<K, V> {
+export class KeyMap<K, V> {
   private readonly plain = new Map<K, V>()
   private readonly structural = MutableHashMap.empty<K, V>()
 

@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -7,58 +6,63 @@ import * as FiberMap from "effect/FiberMap"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type AuthError, Misconfigured, NetworkFailure } from "../common/AuthError.js"
-import { settle } from "../common/bounded.js"
+import { runBounded } from "../common/bounded.js"
 import * as Moment from "../common/Moment.js"
-import type * as Renewal from "../renewal/Renewal.js"
-import * as Calls from "../session/runtime/callers.js"
-import { hasClosed, isClosing } from "../session/runtime/closed.js"
+import { clockOf, withFiber } from "../common/runtime.js"
+import type { Renewer } from "../renewal/renewer.js"
+import * as Callers from "../session/runtime/callers.js"
 import * as Engine from "../session/runtime/engine.js"
-import * as Pilot from "../session/runtime/flightRunner.js"
+import * as Lifecycle from "../session/runtime/lifecycle.js"
 import type * as Token from "../token/Token.js"
-import { Keyed } from "./keyMap.js"
-import { type Found, type House, Tenant, type Terms } from "./tenant.js"
+import { KeyMap } from "./keyMap.js"
+import { type MapConfig, type SessionParts, Tenant } from "./tenant.js"
 
-/** How sessions come and go. */
-export interface Options<K, E> extends Terms {
-  readonly setting: Engine.Setting
-  readonly lookup: (key: K) => Effect.Effect<Found, AuthError | E>
-  readonly renewal: Renewal.Service
+/** The options of a registry. */
+export interface Options<K, E> extends Omit<MapConfig<K>, "evict"> {
+  readonly config: Engine.Config
+  readonly lookup: (key: K) => Effect.Effect<SessionParts, AuthError | E>
+  readonly renewer: Renewer
 }
 
-/** Sessions by key, which come when they are used and go when they are not. */
-export interface Tenants<K, E> {
-  /** With `of`, the token of what that session is of, wherever it went meanwhile; fails with `moved` if that is gone. */
-  readonly accessToken: (key: K, of?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
+/** The open sessions of a map, by key. A session is opened by its first use and evicted when it is idle. */
+export interface Registry<K, E> {
+  /**
+   * Returns the valid token of a key. With `account`, of the account of that session, even if it was evicted since; fails
+   * with `tenantChanged` if the key has another account now.
+   */
+  readonly accessToken: (key: K, account?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
   readonly logout: (key: K) => Effect.Effect<void, AuthError | E>
+  /** Returns the session of a key, and opens it if necessary. */
   readonly find: (key: K) => Effect.Effect<Engine.Engine, AuthError | E>
-  /** Uses the session of a key; if it is closed meanwhile, the next one. */
-  readonly using: <A, E1>(
+  /** Uses the session of a key; if it closes meanwhile, the one that is opened after it. */
+  readonly use: <A, E1>(
     key: K,
-    use: (engine: Engine.Engine) => Effect.Effect<A, E1>
+    f: (engine: Engine.Engine) => Effect.Effect<A, E1>
   ) => Effect.Effect<A, AuthError | E | E1>
   readonly invalidate: (key: K) => Effect.Effect<void>
-  readonly open: Effect.Effect<ReadonlyArray<readonly [K, Engine.Engine]>>
+  /** The sessions that are open. */
+  readonly entries: Effect.Effect<ReadonlyArray<readonly [K, Engine.Engine]>>
 }
 
-/** Makes an empty map of them. Its scope closes them all, at once. */
-export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>, never, Scope.Scope> =>
+/** Makes an empty registry. Its scope closes all sessions at once. */
+export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { lookup, renewal, setting } = options
-    const tenants = new Keyed<K, Tenant<K>>()
-    const house: House<K> = {
+    const { config, lookup, renewer } = options
+    const tenants = new KeyMap<K, Tenant<K>>()
+    const map: MapConfig<K> = {
       ...options,
-      // From here on nobody begins anything in it: who has it in hand turns to the one that comes after it.
-      leave: (tenant) => {
+      // Nothing begins in a closed session: its callers turn to the one that is opened after it.
+      evict: (tenant) => {
         tenant.closed = true
-        tenants.delete(tenant.of)
+        tenants.delete(tenant.mapKey)
       }
     }
     const opening = yield* FiberMap.make<K, Either.Either<Tenant<K>, AuthError | E>>()
     const closing = yield* FiberMap.make<K, void, never>()
     let closed = false
 
-    /** Waits for the session of a key that is closing. */
-    const hasLeft = (key: K): Effect.Effect<void> =>
+    /** Waits until the evicted session of a key has closed. */
+    const awaitClosed = (key: K): Effect.Effect<void> =>
       Effect.suspend(() =>
         Option.match(FiberMap.unsafeGet(closing, key), {
           onNone: () => Effect.void,
@@ -66,34 +70,40 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         })
       )
 
-    /** Looks a key up and enters its session, once the one before it has closed. */
-    const enter = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
+    /** Looks up a key and opens its session, once the one before it has closed. */
+    const open = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
       Effect.gen(function* () {
-        yield* hasLeft(key)
-        const found = yield* settle<Found, AuthError | E>("lookup", () => lookup(key), setting.timeout, otherwise)
+        yield* awaitClosed(key)
+        const found = yield* runBounded<SessionParts, AuthError | E>(
+          "lookup",
+          () => lookup(key),
+          config.timeout,
+          lookupFallbacks
+        )
         if (Either.isLeft(found)) return Either.left(found.left)
-        const now = yield* Engine.reading
-        // Nothing comes between this look and the entry: whoever closes the map closes all that are in it.
+        const now = yield* Engine.now
+        // Checked and entered in one step: closing the map closes every session that is in it.
         if (closed) return Either.left(mapHasClosed)
-        const tenant = new Tenant(house, key, setting, found.right, now)
+        const tenant = new Tenant(map, key, config, found.right, now)
         tenants.set(key, tenant)
-        yield* renewal.watch(tenant)
+        yield* renewer.schedule(tenant)
         return Either.right(tenant)
       })
 
     const find = (key: K): Effect.Effect<Engine.Engine, AuthError | E> =>
       Effect.flatMap(Moment.now, ({ millis }) => {
-        const found = tenants.get(key)
-        if (found !== undefined) {
-          found.usedAt = millis
-          return Effect.succeed(found)
+        const tenant = tenants.get(key)
+        if (tenant !== undefined) {
+          tenant.usedAt = millis
+          return Effect.succeed(tenant)
         }
         if (closed) return mapHasClosed
-        const under = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
-        const lookup = under === undefined ? FiberMap.run(opening, key, enter(key), once) : Effect.succeed(under)
-        return lookup.pipe(
+        const underWay = Option.getOrUndefined(FiberMap.unsafeGet(opening, key))
+        const opened =
+          underWay === undefined ? FiberMap.run(opening, key, open(key), onlyOnce) : Effect.succeed(underWay)
+        return opened.pipe(
           Effect.flatMap(Fiber.await),
-          // Nothing but an invalidation, the closing map, or another caller who was first, interrupts a lookup.
+          // A lookup is interrupted only by an invalidation, by the closing map, or because another caller was first.
           Effect.flatMap(
             Exit.match({
               onFailure: () => find(key),
@@ -106,23 +116,23 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         )
       })
 
-    const using: Tenants<K, E>["using"] = <A, E1>(key: K, use: (engine: Engine.Engine) => Effect.Effect<A, E1>) =>
+    const use: Registry<K, E>["use"] = <A, E1>(key: K, f: (engine: Engine.Engine) => Effect.Effect<A, E1>) =>
       Effect.flatMap(find(key), (engine) =>
         Effect.catchAll(
-          use(engine),
+          f(engine),
           (error): Effect.Effect<A, AuthError | E | E1> =>
-            engine.closed && !closed && isClosing(error) ? using(key, use) : Effect.fail(error)
+            engine.closed && !closed && Engine.isClosedError(error) ? use(key, f) : Effect.fail(error)
         )
       )
 
-    const obtain = (key: K, of: Engine.Engine | undefined) =>
-      using(key, (engine) => (isOf(engine, of) ? Calls.use(engine) : moved))
+    const obtain = (key: K, account: Engine.Engine | undefined) =>
+      use(key, (engine) => (isSameAccount(engine, account) ? Callers.use(engine) : tenantChanged))
 
     const logout = (key: K): Effect.Effect<void, AuthError | E> =>
-      using(key, (engine) =>
+      use(key, (engine) =>
         Effect.zipRight(
-          Calls.logout(engine),
-          // One that came in its place meanwhile may have been loaded before that was written down.
+          Callers.logout(engine),
+          // A session that was opened after this one may have read the store before the logout was in it.
           Effect.suspend(() => (engine.closed && tenants.get(key) !== undefined ? logout(key) : Effect.void))
         )
       )
@@ -133,56 +143,58 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Tenants<K, E>,
         const all = tenants.entries()
         tenants.clear()
         for (const [, tenant] of all) tenant.closed = true
-        // A fiber for each of very many that rest would take more memory than they do.
-        const busy = all.flatMap(([, tenant]) => (Pilot.isAtRest(tenant) ? [] : [tenant]))
+        // Idle sessions need no fiber: with very many of them, the fibers would take more memory than the sessions.
+        const busy = all.flatMap(([, tenant]) => (Lifecycle.isIdle(tenant) ? [] : [tenant]))
         return Effect.zipRight(
-          Effect.forEach(busy, Pilot.close, { concurrency: "unbounded", discard: true }),
-          // Those that were invalidated just before are no less in the middle of something.
+          Effect.forEach(busy, Lifecycle.close, { concurrency: "unbounded", discard: true }),
+          // Those that were invalidated just before are closing too.
           FiberMap.awaitEmpty(closing)
         )
       })
     )
 
     return {
-      // Law 1, by key: one look into a map and one at the clocks. `Effect.clockWith` would make two more closures a read.
-      accessToken: (key, of) =>
-        Effect.withFiberRuntime(({ currentDefaultServices }) => {
-          const clock: Clock.Clock = currentDefaultServices.unsafeMap.get(Clock.Clock.key)
+      // Law 1, by key: one look-up in a map and one read of the clocks.
+      accessToken: (key, account) =>
+        withFiber((fiber) => {
+          const clock = clockOf(fiber)
           const tenant = tenants.get(key)
-          if (tenant === undefined || !isOf(tenant, of)) return obtain(key, of)
-          const { exit, freshMillis, freshNanos } = tenant
+          if (tenant === undefined || !isSameAccount(tenant, account)) return obtain(key, account)
+          const { freshToken, freshUntilMillis, freshUntilNanos } = tenant
           tenant.usedAt = clock.unsafeCurrentTimeMillis()
-          return tenant.usedAt < freshMillis && clock.unsafeCurrentTimeNanos() < freshNanos ? exit : obtain(key, of)
+          return tenant.usedAt < freshUntilMillis && clock.unsafeCurrentTimeNanos() < freshUntilNanos
+            ? freshToken
+            : obtain(key, account)
         }),
       logout,
       find,
-      using,
-      // What has left closes, also when whoever wanted that is interrupted.
+      use,
+      // An evicted session closes even if the caller is interrupted.
       invalidate: (key) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.suspend(() => {
-            const found = tenants.get(key)
-            if (found === undefined) return restore(Effect.zipRight(FiberMap.remove(opening, key), hasLeft(key)))
-            house.leave(found)
-            return Effect.zipRight(FiberMap.run(closing, key, Pilot.close(found)), restore(hasLeft(key)))
+            const tenant = tenants.get(key)
+            if (tenant === undefined) return restore(Effect.zipRight(FiberMap.remove(opening, key), awaitClosed(key)))
+            map.evict(tenant)
+            return Effect.zipRight(FiberMap.run(closing, key, Lifecycle.close(tenant)), restore(awaitClosed(key)))
           })
         ),
-      open: Effect.sync(() => tenants.entries())
+      entries: Effect.sync(() => tenants.entries())
     }
   })
 
-const once = { onlyIfMissing: true }
+const onlyOnce = { onlyIfMissing: true }
 
-/** Whether two sessions are of the same account at the same API. */
-export const isOf = (engine: Engine.Engine, of: Engine.Engine | undefined): boolean =>
-  of === undefined || engine === of || engine.key === of.key
+/** Tells whether a session is of a given account: of the same key at the same API. */
+export const isSameAccount = (engine: Engine.Engine, account: Engine.Engine | undefined): boolean =>
+  account === undefined || engine === account || engine.key === account.key
 
-/** Another account, or another API, has come in the place of a session. Never seen outside of the map. */
-export const moved = new Misconfigured({ field: "session map", problem: "the tenant of this key has changed" })
+/** The failure of a request whose key has another account by now. It does not leave the map. */
+export const tenantChanged = new Misconfigured({ field: "session map", problem: "the tenant of this key has changed" })
 
-const otherwise = {
-  late: () => new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" }),
-  broken: () => new Misconfigured({ field: "lookup", problem: "a defect in it" })
+const lookupFallbacks = {
+  onTimeout: () => new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" }),
+  onDefect: () => new Misconfigured({ field: "lookup", problem: "a defect in it" })
 }
 
-const mapHasClosed = hasClosed("session map")
+const mapHasClosed = Engine.hasClosed("session map")

@@ -2,74 +2,71 @@ import * as Effect from "effect/Effect"
 import * as Moment from "../common/Moment.js"
 import type * as AuthProvider from "../provider/AuthProvider.js"
 import type * as Credentials from "../provider/Credentials.js"
-import type * as Renewal from "../renewal/Renewal.js"
-import * as SessionState from "../session/machine/state.js"
+import type { Renewable, Renewer } from "../renewal/renewer.js"
+import * as State from "../session/machine/state.js"
 import * as Engine from "../session/runtime/engine.js"
-import * as Pilot from "../session/runtime/flightRunner.js"
-import type { Renewable } from "../session/Session.js"
+import * as Lifecycle from "../session/runtime/lifecycle.js"
 import type * as Token from "../token/Token.js"
 
-/** What a session is made of. */
-export interface Found {
+/** The parts of a tenant's session. */
+export interface SessionParts {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
-  /** Its key in the store. */
+  /** The session's key in the store. */
   readonly key: string
   readonly label: string | undefined
   readonly seed: Token.TokenSet | undefined
 }
 
-/** How long sessions that nobody uses stay, and whether they are renewed meanwhile. */
-export interface Terms {
-  /** In milliseconds; infinite when none is ever let go. */
+/** The configuration of a map that its tenants share. */
+export interface MapConfig<K> {
+  /** How long a session stays after its last use, in milliseconds; infinite if none is evicted. */
   readonly idleTimeToLive: number
+  /** Whether tokens are renewed in the background. */
   readonly background: boolean
+  /** Removes a tenant from the map. */
+  readonly evict: (tenant: Tenant<K>) => void
 }
 
-/** What tenants of one map have in common: how they live, and how they leave it. */
-export interface House<K> extends Terms {
-  readonly leave: (tenant: Tenant<K>) => void
-}
-
-/** An open session. The renewal fiber renews it, and lets it go when nobody has used it for long enough. */
+/** An open session of a map. The renewal fiber renews it, and evicts it after it was idle for long enough. */
 export class Tenant<K> extends Engine.Engine implements Renewable {
-  readonly house: House<K>
-  readonly of: K
-  /** By the wall clock, in milliseconds. */
+  readonly map: MapConfig<K>
+  readonly mapKey: K
+  /** The last use, in milliseconds of the wall clock. */
   usedAt: number
 
-  constructor(house: House<K>, of: K, setting: Engine.Setting, found: Found, now: SessionState.Now) {
-    super({ ...found, setting }, SessionState.starting(found.seed, now), now)
-    this.house = house
-    this.of = of
+  constructor(map: MapConfig<K>, mapKey: K, config: Engine.Config, parts: SessionParts, now: State.Now) {
+    super({ ...parts, config }, State.initial(parts.seed, now), now)
+    this.map = map
+    this.mapKey = mapKey
     this.usedAt = now.millis
   }
 
-  /** In how many milliseconds it may be let go: it stays while it knows something that would be lost with it. */
-  idleDelay(now: Moment.Moment): number {
-    // A wall clock that was set back keeps nobody for longer.
+  /** Milliseconds until the session is evicted: not before it has been idle, nor while state would be lost with it. */
+  evictionDelay(now: Moment.Moment): number {
+    // A wall clock that was set back does not prolong a session.
     this.usedAt = Math.min(this.usedAt, now.millis)
-    const idle = this.usedAt + this.house.idleTimeToLive - now.millis
-    return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Pilot.holdsOn(this, now))
+    const idle = this.usedAt + this.map.idleTimeToLive - now.millis
+    return idle === Number.POSITIVE_INFINITY ? idle : Math.max(0, idle, Lifecycle.evictableIn(this, now))
   }
 
   renewalDelay(now: Moment.Moment): number | undefined {
-    const due = this.house.background ? Pilot.renewalDelay(this, now) : undefined
-    const delay = Math.min(this.idleDelay(now), due ?? Number.POSITIVE_INFINITY)
+    const due = this.map.background ? Lifecycle.renewalDelay(this, now) : undefined
+    const delay = Math.min(this.evictionDelay(now), due ?? Number.POSITIVE_INFINITY)
     return this.closed || delay === Number.POSITIVE_INFINITY ? undefined : delay
   }
 
   get renew(): Effect.Effect<void> {
     return Effect.flatMap(Moment.now, (now) => {
-      if (this.idleDelay(now) > 0) return this.house.background ? Pilot.renew(this) : Effect.void
-      this.house.leave(this)
-      return Pilot.close(this)
+      if (this.evictionDelay(now) > 0) return this.map.background ? Lifecycle.renew(this) : Effect.void
+      this.map.evict(this)
+      return Lifecycle.close(this)
     })
   }
 }
 
-/** Tells a renewal of each change of a tenant. */
-export const watchedBy =
-  (renewal: Renewal.Service): Engine.Setting["onChange"] =>
+/** Schedules a tenant anew after each change of its state. */
+export const scheduledBy =
+  (renewer: Renewer): Engine.Config["onChange"] =>
   (engine) =>
-    engine instanceof Tenant ? renewal.watch(engine) : Effect.void
+    engine instanceof Tenant ? renewer.schedule(engine) : Effect.void

@@ -16,7 +16,8 @@ import * as Auth from "../Auth.js"
 import type { AuthError } from "../common/AuthError.js"
 import * as Credentials from "../provider/Credentials.js"
 import * as Session from "../session/Session.js"
-import { type AccessToken, shortestLifetime } from "../token/Token.js"
+import * as Lifetime from "../token/lifetime.js"
+import type { AccessToken } from "../token/Token.js"
 import * as TestProvider from "./TestProvider.js"
 
 /**
@@ -93,7 +94,7 @@ const begin = Effect.fnUntraced(function* (
   const tokens = { ...issued, accessToken: Option.orElse(Option.fromNullable(accessToken), () => issued.accessToken) }
   if (state !== "expired") return yield* session.adopt(tokens)
   // No session believes in a lifetime of nothing: this token has lived for as long as it could.
-  yield* before(shortestLifetime, session.adopt({ ...tokens, lifetime: Option.some(shortestLifetime) }))
+  yield* before(Lifetime.shortest, session.adopt({ ...tokens, lifetime: Option.some(Lifetime.shortest) }))
 })
 
 /** Runs an effect as if it were so much earlier. */

@@ -1,143 +1,132 @@
-/**
- * What callers ask of a session, and what each is told, as pure functions: state × question × now → answer × state.
- *
- * @since 0.1.0
- */
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as AuthError from "../../common/AuthError.js"
 import * as Moment from "../../common/Moment.js"
-import * as RenewalPolicy from "../../token/RenewalPolicy.js"
+import { storeRecheckInterval } from "../../token/backoff.js"
 import type * as Token from "../../token/Token.js"
-import type { Landing } from "../runtime/waiters.js"
-import {
-  eager,
-  type Flight,
-  minute,
-  type Now,
-  nanos,
-  type Rules,
-  recent,
-  renewalDelay,
-  ripensLater,
-  type State,
-  tooHasty
-} from "./state.js"
-import * as Held from "./tokens.js"
+import * as Gate from "./gate.js"
+import type { Flight, FlightId, Now, Rules, State } from "./state.js"
+import * as Tokens from "./tokens.js"
 
-/** What a caller wants: a token of a generation newer than `newerThan`. */
-export interface Question {
+/** What a caller needs: a token of a generation newer than `newerThan`. */
+export interface Demand {
   readonly newerThan: number
   readonly cause: "use" | "refresh" | "reject"
 }
 
-/** A question, and the moment on the monotonic clock at which the caller's patience ends. */
-export interface Ask extends Question {
+/** A demand, and the moment on the monotonic clock at which the caller's patience ends. */
+export interface TimedDemand extends Demand {
   readonly deadline: bigint
 }
 
-/** Any token that is valid now. */
-export const anyToken: Question = { newerThan: -1, cause: "use" }
+/** The demand for any token that is valid now. */
+export const anyToken: Demand = { newerThan: -1, cause: "use" }
 
-/** A token newer than the one current now. */
-export const newer = (state: State): readonly [Question, State] => [
-  { newerThan: state.held?.issued ?? -1, cause: "refresh" },
+/** The demand for a token newer than the current one. */
+export const newer = (state: State): readonly [Demand, State] => [
+  { newerThan: state.current?.accessGeneration ?? -1, cause: "refresh" },
   state
 ]
 
-/** What a caller is to do. */
-export type Answer =
+/** What a caller does next. `started` is a flight that this caller claimed and has to start. */
+export type Decision =
   | {
       readonly _tag: "Serve"
       readonly token: Token.AccessToken
       readonly stale?: boolean | undefined
-      readonly launch?: Flight | undefined
+      readonly started?: Flight | undefined
     }
-  | { readonly _tag: "Join"; readonly flight: Flight; readonly launch?: Flight | undefined }
+  | { readonly _tag: "Join"; readonly flight: Flight; readonly started?: Flight | undefined }
   | { readonly _tag: "Wait"; readonly millis: number }
   | { readonly _tag: "Fail"; readonly failure: AuthError.AuthError }
 
-/** Answers a caller: serve, join the flight, start one, wait for the end of a cool-down, or fail (laws 1, 2, 6, 9). */
-export const ask = (rules: Rules, state: State, ask: Ask, now: Now, landing: Landing): readonly [Answer, State] => {
-  const { flight, held } = state
-  const phase = Held.phase(held, rules.leeway, now)
-  const token = held === undefined ? undefined : Option.getOrUndefined(held.tokens.accessToken)
-  const cooling = whileCooling(state, ask.deadline, now)
-  const hasty = ask.cause !== "refresh" && tooHasty(rules, state, now)
-  const launch = () => takeOff(rules, state, ask.cause !== "refresh", now, landing)
-  if (held !== undefined && token !== undefined && held.issued > ask.newerThan && phase !== "expired") {
+/** Decides what a caller does: use a token, join the flight, start one, wait for a cool-down to end, or fail (laws 1, 2, 6, 9). */
+export const decide = (
+  rules: Rules,
+  state: State,
+  demand: TimedDemand,
+  now: Now,
+  id: FlightId
+): readonly [Decision, State] => {
+  const { current, flight } = state
+  const phase = Tokens.phase(current, rules.leeway, now)
+  const token = current === undefined ? undefined : Option.getOrUndefined(current.tokens.accessToken)
+  const coolingDown = Gate.whileCoolingDown(state, demand.deadline, now)
+  const overBudget = demand.cause !== "refresh" && Gate.isOverEarlyBudget(rules, state, now)
+  const start = () => startFlight(rules, state, demand.cause !== "refresh", now, id)
+  if (
+    current !== undefined &&
+    token !== undefined &&
+    current.accessGeneration > demand.newerThan &&
+    phase !== "expired"
+  ) {
     const stale = phase === "stale"
-    const renews = stale && !flight && !cooling && !hasty && eager(rules, held, now)
-    if (!renews) return [{ _tag: "Serve", token, stale }, state]
-    const [launched, next] = launch()
-    return [{ _tag: "Serve", token, stale, launch: launched }, next]
+    const refreshes = stale && !flight && !coolingDown && !overBudget && Gate.mayRenewEarly(rules, current, now)
+    if (!refreshes) return [{ _tag: "Serve", token, stale }, state]
+    const [started, next] = start()
+    return [{ _tag: "Serve", token, stale, started }, next]
   }
   if (flight !== undefined) return [{ _tag: "Join", flight }, state]
-  const over = state.signedOut ? isSignedOut(rules) : lasting(state)
-  if (over !== undefined) return look(state, over, now, landing)
-  if (cooling !== undefined) return [cooling, state]
-  if (token !== undefined && hasty) return [{ _tag: "Serve", token }, state]
-  const [launched, next] = launch()
-  return [{ _tag: "Join", flight: launched, launch: launched }, next]
+  const permanent = state.signedOut ? signedOut(rules) : Gate.permanentFailure(state)
+  if (permanent !== undefined) return recheckStore(state, permanent, now, id)
+  if (coolingDown !== undefined) return [coolingDown, state]
+  if (token !== undefined && overBudget) return [{ _tag: "Serve", token }, state]
+  const [started, next] = start()
+  return [{ _tag: "Join", flight: started, started }, next]
 }
 
-/** A failure that waiting does not mend. */
-const lasting = ({ block }: State) => (block !== undefined && block.until === undefined ? block.failure : undefined)
-
 /**
- * Law 20: somebody else may have signed in since. The store is looked at again before this is the answer, though not
- * more than once a second, nor before it has taken what it is to keep; the server is not asked.
+ * Before a permanent failure is reported, the store is read again in case another process has signed in (law 20): at most
+ * once a second, never while something is unsaved, and without a token request.
  */
-const look = (state: State, over: AuthError.AuthError, now: Now, landing: Landing): readonly [Answer, State] => {
-  const looked = state.looked === undefined ? Number.POSITIVE_INFINITY : Moment.monotonicAge(state.looked.at, now)
-  if (!state.saved || looked < Duration.toMillis(RenewalPolicy.storeLook)) {
-    return [{ _tag: "Fail", failure: over }, state]
-  }
-  const flight: Flight = { landing, task: "renew", looking: over }
+const recheckStore = (
+  state: State,
+  failure: AuthError.AuthError,
+  now: Now,
+  id: FlightId
+): readonly [Decision, State] => {
+  const { storeView } = state
+  const age = storeView === undefined ? Number.POSITIVE_INFINITY : Moment.monotonicAge(storeView.at, now)
+  if (!state.saved || age < Duration.toMillis(storeRecheckInterval)) return [{ _tag: "Fail", failure }, state]
+  const flight: Flight = { id, goal: "renew", recheckFailure: failure }
   return [
-    { _tag: "Join", flight, launch: flight },
+    { _tag: "Join", flight, started: flight },
     { ...state, flight }
   ]
 }
 
-const isSignedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })
+const signedOut = (rules: Rules) => new AuthError.SignedOut({ provider: rules.provider.name })
 
-/** Law 9: what a caller without a token is told while the last failure keeps the session from an exchange. */
-export const whileCooling = ({ block }: State, deadline: bigint, now: Now): Answer | undefined => {
-  if (block === undefined || (block.until !== undefined && now.nanos >= block.until)) return undefined
-  return block.until !== undefined && AuthError.isTransient(block.failure) && block.until <= deadline
-    ? { _tag: "Wait", millis: Number(block.until - now.nanos) / 1e6 }
-    : { _tag: "Fail", failure: block.failure }
+const startFlight = (
+  rules: Rules,
+  state: State,
+  countsAsEarly: boolean,
+  now: Now,
+  id: FlightId
+): readonly [Flight, State] => {
+  const isEarly = countsAsEarly && Gate.isEarly(rules, state, now)
+  const flight: Flight = { id, goal: "renew", isEarly }
+  const earlyRefreshes = isEarly ? [...Gate.recentEarlyRefreshes(state, now), now.nanos] : state.earlyRefreshes
+  return [flight, { ...state, flight, earlyRefreshes }]
 }
 
-const takeOff = (rules: Rules, state: State, counts: boolean, now: Now, landing: Landing): readonly [Flight, State] => {
-  const counted = counts && ripensLater(rules, state, now)
-  const flight: Flight = { landing, task: "renew", counted }
-  const hasty = counted ? [...recent(state, now), now.nanos] : state.hasty
-  return [flight, { ...state, flight, hasty }]
-}
-/** A rejection by the API (law 10): what to ask for, and the strike noted when the retry was rejected as well. */
+/** The demand after a rejection by the API (law 10). `retried`: the rejected request was a retry, which is counted. */
 export const reject = (
   state: State,
   token: Token.AccessToken,
   retried: boolean,
   now: Now
-): readonly [Question, State] => {
-  const { held, strikes } = state
-  if (held === undefined || !Option.contains(held.tokens.accessToken, token)) {
-    return [anyToken, state]
+): readonly [Demand, State] => {
+  const { current, rejections } = state
+  if (current === undefined || !Option.contains(current.tokens.accessToken, token)) return [anyToken, state]
+  if (retried && !(rejections !== undefined && Equal.equals(rejections.token, token))) {
+    return [anyToken, Gate.countRejection(state, token, now)]
   }
-  if (retried && !(strikes !== undefined && Equal.equals(strikes.token, token))) {
-    const follows = strikes !== undefined && now.nanos < strikes.until + minute
-    const count = follows ? strikes.count + 1 : 1
-    const until = now.nanos + nanos(RenewalPolicy.strikeCoolDown(count))
-    return [anyToken, { ...state, strikes: { token, count, until } }]
-  }
-  const struck = strikes !== undefined && now.nanos < strikes.until
-  return [retried || struck ? anyToken : { newerThan: held.issued, cause: "reject" }, state]
+  const coolingDown = rejections !== undefined && now.nanos < rejections.until
+  return [retried || coolingDown ? anyToken : { newerThan: current.accessGeneration, cause: "reject" }, state]
 }
 
 /** Starts the renewal that is due, if it still is. */
-export const renew = (rules: Rules, state: State, now: Now, landing: Landing): readonly [Flight | undefined, State] =>
-  renewalDelay(rules, state, now) === 0 ? takeOff(rules, state, true, now, landing) : [undefined, state]
+export const renew = (rules: Rules, state: State, now: Now, id: FlightId): readonly [Flight | undefined, State] =>
+  Gate.renewalDelay(rules, state, now) === 0 ? startFlight(rules, state, true, now, id) : [undefined, state]

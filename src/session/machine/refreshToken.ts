@@ -1,83 +1,94 @@
 import * as AuthError from "../../common/AuthError.js"
-import { isUnknown } from "./gate.js"
-import type { Amending, Event } from "./order.js"
-import type { Flight, Now, Rules, State } from "./state.js"
-import { askAgain, fail, land, readCredentials, type Step } from "./step.js"
-import * as Held from "./tokens.js"
+import { fail } from "./gate.js"
+import {
+  complete,
+  type Event,
+  type Flight,
+  type Now,
+  type Recording,
+  type Rules,
+  readCredentials,
+  type State,
+  type Step,
+  superseded
+} from "./state.js"
+import * as Tokens from "./tokens.js"
 
 /**
- * Law 21: a refresh token that may be spent by one use is in doubt from before it is sent until its answer says
- * otherwise, and the store knows. Where the store cannot be told, it is not sent.
+ * Law 21: a single-use refresh token is in doubt from before it is sent until its response says otherwise, and the store
+ * has that on record. If the store cannot record it, the token is not sent.
  */
-export const send = (rules: Rules, state: State, flight: Flight, held: Held.Held, now: Now): Step => {
-  if (rules.provider.rotation === "none") return [{ _tag: "Refresh", tokens: held.tokens }, state]
-  if (flight.guard !== undefined && flight.guard !== "held") return fail(state, flight.guard, now)
-  const { refresh: before } = held
-  const { random: mark } = now
-  const doubt: Held.RefreshState =
-    before._tag === "Doubtful" ? { ...before, again: true, mark } : { _tag: "Doubtful", since: now, again: false, mark }
-  return amend(state, flight, Held.amended(held, doubt), { _tag: "Intent", before, mark })
+export const send = (rules: Rules, state: State, flight: Flight, current: Tokens.CurrentTokens, now: Now): Step => {
+  if (rules.provider.rotation === "none") return [{ _tag: "Refresh", tokens: current.tokens }, state]
+  if (flight.lease !== undefined && flight.lease !== "held") return fail(state, flight.lease, now)
+  const { refreshState: before } = current
+  const { random: intentId } = now
+  const inDoubt: Tokens.RefreshTokenState =
+    before._tag === "InDoubt"
+      ? { ...before, presentedAgain: true, intentId }
+      : { _tag: "InDoubt", since: now, presentedAgain: false, intentId }
+  return record(state, flight, Tokens.withRefreshState(current, inDoubt), { _tag: "Intent", before, intentId })
 }
 
-const amend = (state: State, flight: Flight, held: Held.Held, amending: Amending): Step => [
-  { _tag: "Amend", held },
-  { ...state, held, flight: { ...flight, amending } }
+const record = (state: State, flight: Flight, current: Tokens.CurrentTokens, recording: Recording): Step => [
+  { _tag: "RecordRefreshState", tokens: current },
+  { ...state, current, flight: { ...flight, recording } }
 ]
 
-/** The refresh token in hand was written down as being sent, not sent or refused: what comes next. */
-export const written = (
+/** What follows once the store has recorded that the refresh token is being sent, was not spent, or was refused. */
+export const recorded = (
   state: State,
   flight: Flight,
-  { at, result }: Event & { readonly _tag: "Amended" },
+  { at, result }: Event & { readonly _tag: "RefreshStateRecorded" },
   now: Now
 ): Step => {
-  const { held } = state
-  const { amending } = flight
-  if (held === undefined || amending === undefined) return land(state, askAgain)
-  // What somebody else wrote under this revision is news to this session.
-  const mine = result === "older" ? Held.unwritten(held) : held
-  const looked = result === "saved" ? { at, version: held } : state.looked
+  const { current } = state
+  const { recording } = flight
+  if (current === undefined || recording === undefined) return complete(state, superseded)
+  // After a conflict, the record that another process wrote under this revision has to count as newer.
+  const ours = result === "conflict" ? Tokens.previousRevision(current) : current
+  const storeView = result === "saved" ? { at, version: current } : state.storeView
   const known: State = {
     ...state,
-    held: mine,
-    looked,
+    current: ours,
+    storeView,
     saved: result === "failed" ? false : state.saved || result === "saved"
   }
-  switch (amending._tag) {
+  switch (recording._tag) {
     case "Intent": {
-      const before = { ...Held.unwritten(held), refresh: amending.before }
-      if (result === "saved") return [{ _tag: "Refresh", tokens: held.tokens }, known]
-      if (result === "failed" || flight.conflict === true) {
-        // The store may have taken it all the same, and it would look as if somebody had sent this token.
-        return fail({ ...state, held: before, unsent: amending }, unrecorded, now)
+      const before = { ...Tokens.previousRevision(current), refreshState: recording.before }
+      if (result === "saved") return [{ _tag: "Refresh", tokens: current.tokens }, known]
+      if (result === "failed" || flight.storeConflict === true) {
+        // The store may have the intent all the same, and it would look as if another process had sent this token.
+        return fail({ ...state, current: before, unconfirmedIntent: recording }, notRecorded, now)
       }
-      // Somebody else has the exclusive section now. What they wrote is read before anything is sent.
-      const onwards: Flight = { ...flight, amending: undefined, guard: undefined, conflict: true }
-      return [{ _tag: "Load" }, { ...state, held: before, flight: onwards }]
+      // Another process holds the lease now. Its record is read before anything is sent.
+      const next: Flight = { ...flight, recording: undefined, lease: undefined, storeConflict: true }
+      return [{ _tag: "Load" }, { ...state, current: before, flight: next }]
     }
-    case "Unsent":
-      return fail(known, amending.failure, now)
+    case "NotSpent":
+      return fail(known, recording.failure, now)
     case "Refused":
-      // Law 14: the store is read again before this is the end. If it took the note, it keeps nothing newer.
+      // Law 14: before this is the end, the store is read again; if it took the record, it has nothing newer.
       return [result === "saved" ? readCredentials : { _tag: "Load" }, known]
   }
 }
 
-const unrecorded = new AuthError.StoreFailure({
+const notRecorded = new AuthError.StoreFailure({
   operation: "save",
-  problem: "the refresh token was not sent, as the store could not be told of it first"
+  problem: "the refresh token was not sent, because the store could not record first that it is being sent"
 })
 
-/** Laws 12 to 14: what the failure of a refresh says about the refresh token. */
+/** Laws 12 to 14: what the failure of a refresh means for the refresh token. */
 export const refreshFailed = (state: State, flight: Flight, failure: AuthError.AuthError, now: Now): Step => {
-  const { held } = state
-  if (held === undefined) return fail(state, failure, now)
+  const { current } = state
+  if (current === undefined) return fail(state, failure, now)
   if (failure._tag === "InvalidRefreshToken" || failure._tag === "TokenExpired") {
-    const onwards: Flight = { ...flight, because: failure }
-    return amend(state, onwards, Held.amended(held, { _tag: "Dead", failure }), { _tag: "Refused" })
+    const refused = Tokens.withRefreshState(current, { _tag: "Refused", failure })
+    return record(state, { ...flight, refreshRefusal: failure }, refused, { _tag: "Refused" })
   }
-  // In doubt it was from the start; without rotation, and when it was not spent, it is as good as before.
-  const { amending } = flight
-  if (amending?._tag !== "Intent" || isUnknown(failure)) return fail(state, failure, now)
-  return amend(state, flight, Held.amended(held, amending.before), { _tag: "Unsent", failure })
+  // It is in doubt already. Without rotation, or if it was not spent, it is as usable as before.
+  const { recording } = flight
+  if (recording?._tag !== "Intent" || AuthError.isUnknown(failure)) return fail(state, failure, now)
+  return record(state, flight, Tokens.withRefreshState(current, recording.before), { _tag: "NotSpent", failure })
 }

@@ -3,67 +3,69 @@ import * as Option from "effect/Option"
 import * as AuthError from "../../common/AuthError.js"
 import type { UserPassword } from "../../provider/Credentials.js"
 import type * as Token from "../../token/Token.js"
-import type { Landing } from "../runtime/waiters.js"
-import { type Answer, whileCooling } from "./decision.js"
-import type { Flight, Now, State } from "./state.js"
+import type { Decision } from "./decision.js"
+import { whileCoolingDown } from "./gate.js"
+import type { Flight, FlightId, Now, State } from "./state.js"
 
-/** What a log in asked for by name has to wait for, before credentials are read: one under way, or a cool-down. */
-export const beforeLogin = (state: State, deadline: bigint, now: Now): Answer | undefined => {
-  if (state.flight?.task === "login") return { _tag: "Join", flight: state.flight }
-  return state.block !== undefined && AuthError.isTransient(state.block.failure)
-    ? whileCooling(state, deadline, now)
+/** What a login by name waits for before credentials are read: a login under way, or a cool-down. */
+export const beforeLogin = (state: State, deadline: bigint, now: Now): Decision | undefined => {
+  if (state.flight?.goal === "login") return { _tag: "Join", flight: state.flight }
+  return state.gate !== undefined && AuthError.isTransient(state.gate.failure)
+    ? whileCoolingDown(state, deadline, now)
     : undefined
 }
 
-/** Law 16: why these credentials are not sent now. */
-export const refusal = (
-  { refused }: State,
+/** The earlier refusal of these credentials, while it keeps them from being sent again (law 16). */
+export const earlierRefusal = (
+  { refusedLogins }: State,
   credentials: Option.Option<UserPassword>,
   now: Now
 ): AuthError.AuthError | undefined =>
-  refused !== undefined && now.nanos < refused.until && refused.tried.some((tried) => same(tried, credentials))
-    ? refused.failure
+  refusedLogins !== undefined &&
+  now.nanos < refusedLogins.until &&
+  refusedLogins.credentials.some((refused) => isSame(refused, credentials))
+    ? refusedLogins.failure
     : undefined
 
-const same = Option.getEquivalence<UserPassword>(
+const isSame = Option.getEquivalence<UserPassword>(
   (one, other) => Equal.equals(one.username, other.username) && Equal.equals(one.password, other.password)
 )
 
-/** Starts a log in asked for by name, in place of what is under way (law 30); joins one that is. */
+/** Starts a login by name, which supersedes the flight under way (law 30); joins one that is a login already. */
 export const login = (
   state: State,
   credentials: Option.Option<UserPassword>,
   now: Now,
-  landing: Landing
-): readonly [Answer, State] => {
-  if (state.flight?.task === "login") return [{ _tag: "Join", flight: state.flight }, state]
-  const failure = refusal(state, credentials, now)
+  id: FlightId
+): readonly [Decision, State] => {
+  if (state.flight?.goal === "login") return [{ _tag: "Join", flight: state.flight }, state]
+  const failure = earlierRefusal(state, credentials, now)
   if (failure !== undefined && !isAboutCode(failure)) return [{ _tag: "Fail", failure }, state]
-  const flight: Flight = { landing, task: "login", credentials }
+  const flight: Flight = { id, goal: "login", credentials }
   return [
-    { _tag: "Join", flight, launch: flight },
+    { _tag: "Join", flight, started: flight },
     { ...state, flight }
   ]
 }
 
-/** Whoever asks by name may have another code sent; by itself that happens only after the cool-down (law 16). */
+/** A login by name may ask for another code at any time; otherwise that happens only after the cool-down (law 16). */
 const isAboutCode = (failure: AuthError.AuthError): boolean =>
   failure._tag === "InvalidCredentials" && failure.reason !== "refused"
 
-/** Starts taking over tokens obtained elsewhere, in place of what is under way (law 30). */
-export const adopt = (state: State, tokens: Token.TokenSet, landing: Landing): readonly [Flight, State] => {
-  const flight: Flight = { landing, task: "adopt", adopting: tokens }
+/** Starts adopting tokens obtained elsewhere, which supersedes the flight under way (law 30). */
+export const adopt = (state: State, tokens: Token.TokenSet, id: FlightId): readonly [Flight, State] => {
+  const flight: Flight = { id, goal: "adopt", adopting: tokens }
   return [flight, { ...state, flight }]
 }
 
-/** Signs out at once, in place of what is under way (law 30). A cool-down goes on: it is the server's, not the user's. */
+/** Signs out at once, which supersedes the flight under way (law 30). A cool-down goes on: the server set it, not the user. */
 export const logout = (state: State): State => ({
   ...state,
   generation: state.generation + 1,
-  held: undefined,
+  current: undefined,
   seed: undefined,
   signedOut: true,
   flight: undefined,
   saved: false,
-  strikes: undefined
+  rejections: undefined
 })

@@ -1,163 +1,207 @@
-/**
- * The session as pure data, and what keeps it from an exchange. `Question` says what its callers are answered, and
- * `Flight` what a flight does next; what waits and talks to others is elsewhere.
- *
- * @since 0.1.0
- */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
-import * as AuthError from "../../common/AuthError.js"
+import type * as AuthError from "../../common/AuthError.js"
 import type * as Moment from "../../common/Moment.js"
 import type * as AuthProvider from "../../provider/AuthProvider.js"
 import type { UserPassword } from "../../provider/Credentials.js"
+import type { StoredRecord } from "../../store/record.js"
 import type * as TokenStore from "../../store/TokenStore.js"
-import * as RenewalPolicy from "../../token/RenewalPolicy.js"
-import * as Token from "../../token/Token.js"
-import type { Landing } from "../runtime/waiters.js"
-import type { Amending, Intent } from "./order.js"
-import * as Held from "./tokens.js"
+import type * as Token from "../../token/Token.js"
+import * as Tokens from "./tokens.js"
 
-/** What does not change while a session lives. */
+/** The constants of a session: they do not change while it lives. */
 export interface Rules {
   readonly provider: Pick<AuthProvider.Service, "name" | "rotation" | "reuseWindow">
   readonly leeway: Duration.Duration
 }
 
-/** Both clocks, and a number in [0, 1) for jitter. */
+/** Both clocks, and a random number in [0, 1) for jitter. */
 export interface Now extends Moment.Moment {
   readonly random: number
 }
 
-/** A set that arrived, and what was wrong with the rest of its answer. */
-export interface Pending {
-  readonly held: Held.Held
+/** Identifies a flight by reference. The runtime's `Waiters` are the only implementation; the machine does not look inside. */
+export interface FlightId {
+  readonly _tag: "FlightId"
+}
+
+/** A token set that was obtained but not published yet, because it is being saved first (law 18). */
+export interface Obtained {
+  readonly tokens: Tokens.CurrentTokens
+  /** The failure that the rest of the response amounts to, if its refresh token alone was readable (law 22). */
   readonly failure?: AuthError.AuthError | undefined
 }
 
-/** The one exchange under way, known by its landing. */
+/** The one login or refresh under way. */
 export interface Flight {
-  readonly landing: Landing
-  /** `login` and `adopt` were asked for by name; `renew` obtains another token in whatever way is left. */
-  readonly task: "renew" | "login" | "adopt"
-  /** What is being obtained: arrived, but not yet saved, so not yet seen by anyone (law 18). */
-  readonly pending?: Pending | undefined
+  readonly id: FlightId
+  /** `login` and `adopt` were requested by name; `renew` obtains another token in whatever way is left. */
+  readonly goal: "renew" | "login" | "adopt"
+  readonly obtained?: Obtained | undefined
+  /** The tokens to adopt, with the goal `adopt`. */
   readonly adopting?: Token.TokenSet | undefined
-  /** What to log in with, when that was asked for by name. */
+  /** The credentials to log in with, with the goal `login`. */
   readonly credentials?: Option.Option<UserPassword> | undefined
-  /** Why a log in became necessary. */
-  readonly because?: AuthError.AuthError | undefined
-  /** The store turned out to keep something newer. */
-  readonly conflict?: boolean | undefined
-  /** Whether this session has the exclusive section (law 20), or why the store could not lend it. */
-  readonly guard?: "held" | AuthError.StoreFailure | undefined
-  readonly amending?: Amending | undefined
-  /** What its callers are told unless the store keeps something newer: the flight only looks there. */
-  readonly looking?: AuthError.AuthError | undefined
-  /** Whether it is counted among the hasty ones. */
-  readonly counted?: boolean | undefined
+  /** The refusal of the refresh token that makes a login necessary. */
+  readonly refreshRefusal?: AuthError.AuthError | undefined
+  /** Whether the store turned out to have a newer version. */
+  readonly storeConflict?: boolean | undefined
+  /** Whether this session holds the lease (law 20), or why the store could not grant it. */
+  readonly lease?: "held" | AuthError.StoreFailure | undefined
+  /** The purpose of the last write of a changed refresh-token state. */
+  readonly recording?: Recording | undefined
+  /** The failure to report if the store has nothing newer: this flight only reads the store again. */
+  readonly recheckFailure?: AuthError.AuthError | undefined
+  /** Whether this flight counts as an early refresh (law 11). */
+  readonly isEarly?: boolean | undefined
 }
 
-/** What keeps the session from an exchange: the last failure, and until when (for ever, if `until` is absent). */
-export interface Block {
+/** The gate that keeps the session from a token request: the last failure, and until when it does. */
+export interface Gate {
   readonly failure: AuthError.AuthError
+  /** The number of transient failures in a row. */
   readonly failures: number
+  /** On the monotonic clock; `undefined` for a permanent failure. */
   readonly until: bigint | undefined
-  /** When it came about, by the wall clock. */
+  /** When the failure happened, in milliseconds of the wall clock. */
   readonly at: number
 }
 
-/** All that a session knows. */
+/** Everything that a session knows. */
 export interface State {
-  /** Grows by one with every token set obtained, and with every log out. */
+  /** Grows by one with every token set obtained and with every logout. */
   readonly generation: number
-  readonly held: Held.Held | undefined
-  /** What to start from if the store turns out to keep nothing. */
-  readonly seed: Held.Held | undefined
-  /** From a log out until the next token set. */
+  readonly current: Tokens.CurrentTokens | undefined
+  /** The tokens to start from if the store turns out to be empty. */
+  readonly seed: Tokens.CurrentTokens | undefined
+  /** True from a logout until the next token set. */
   readonly signedOut: boolean
   readonly flight: Flight | undefined
-  readonly block: Block | undefined
-  /** Whether the store was read yet, and whether it keeps what is held. */
+  readonly gate: Gate | undefined
+  /** Whether the store was read yet. */
   readonly loaded: boolean
+  /** Whether the store has what is in force. */
   readonly saved: boolean
-  /** When this session last knew what the store kept, and what that was: anything newer was saved later (law 20). */
-  readonly looked: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
-  /** An intent that was not followed by a request, though the store may have taken it. */
-  readonly unsent: Intent | undefined
-  readonly strikes: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
-  readonly refused:
+  /** The version last seen in the store, and when. A newer one was written after that moment, which bounds its age (law 20). */
+  readonly storeView: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
+  /** An intent that was not followed by a request, although the store may have it. */
+  readonly unconfirmedIntent: Intent | undefined
+  /** The rejected retries in a row, of which the last was of `token` (law 10). */
+  readonly rejections: { readonly token: Token.AccessToken; readonly count: number; readonly until: bigint } | undefined
+  /** The credentials that were refused lately, and until when they are not sent again (law 16). */
+  readonly refusedLogins:
     | {
-        readonly tried: ReadonlyArray<Option.Option<UserPassword>>
+        readonly credentials: ReadonlyArray<Option.Option<UserPassword>>
         readonly count: number
         readonly until: bigint
         readonly failure: AuthError.AuthError
       }
     | undefined
-  /** When tokens that ought to have been fresh were replaced, within the last minute. */
-  readonly hasty: ReadonlyArray<bigint>
+  /** The moments of the early refreshes within the last minute, on the monotonic clock (law 11). */
+  readonly earlyRefreshes: ReadonlyArray<bigint>
 }
 
-/** A session that has asked for nothing yet; `seed` is what it starts from if the store keeps nothing. */
-export const starting = (seed: Token.TokenSet | undefined, now: Now): State => ({
+const none: ReadonlyArray<bigint> = []
+
+/** The state of a session that was not used yet. `seed` is what it starts from if the store is empty. */
+export const initial = (seed: Token.TokenSet | undefined, now: Now): State => ({
   generation: 0,
-  held: undefined,
-  seed: seed && Held.arriving(seed, 0, now),
+  current: undefined,
+  seed: seed && Tokens.received(seed, 0, now),
   signedOut: false,
   flight: undefined,
-  block: undefined,
+  gate: undefined,
   loaded: false,
   saved: true,
-  looked: undefined,
-  unsent: undefined,
-  strikes: undefined,
-  refused: undefined,
-  hasty: noHaste
+  storeView: undefined,
+  unconfirmedIntent: undefined,
+  rejections: undefined,
+  refusedLogins: undefined,
+  earlyRefreshes: none
 })
 
-const noHaste: ReadonlyArray<bigint> = []
+/** What the runner of a flight does next. `Complete` ends the flight. */
+export type Command =
+  | { readonly _tag: "Load" }
+  /** Acquires the lease and then reads the store, or reads what another process obtained in the meantime. */
+  | { readonly _tag: "AcquireLease"; readonly known: TokenStore.Version }
+  /** Saves the current generation again, with another state of its refresh token. */
+  | { readonly _tag: "RecordRefreshState"; readonly tokens: Tokens.CurrentTokens }
+  | { readonly _tag: "ReadCredentials" }
+  | { readonly _tag: "Refresh"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "Login"; readonly credentials: Option.Option<UserPassword> }
+  | { readonly _tag: "Save"; readonly tokens: Tokens.CurrentTokens }
+  | { readonly _tag: "Revoke"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "Complete"; readonly result: FlightResult }
 
-/** A duration on the monotonic clock. */
-export const nanos = (duration: Duration.Duration): bigint =>
-  BigInt(Math.round(Duration.toMillis(Duration.min(duration, Token.longestLifetime)) * 1e6))
+/** The result of saving. `conflict`: the store has the same version or a newer one. */
+export type SaveResult = "saved" | "conflict" | "failed"
 
-/** A minute on the monotonic clock. */
-export const minute = nanos(Duration.minutes(1))
-
-/** Whether the token in hand ought to be fresh, by its own lifetime and the clock that cannot jump. */
-export const ripensLater = (rules: Rules, state: State, now: Moment.Moment): boolean =>
-  state.held !== undefined && Held.ripensLater(state.held, rules.leeway, now)
-
-/** When tokens that ought to have been fresh were replaced, within the last minute. */
-export const recent = (state: State, now: Moment.Moment): ReadonlyArray<bigint> =>
-  state.hasty.filter((at) => now.nanos - at < minute)
-
-/** Law 11: whether this token ought to be fresh and too many such were replaced within a minute already. */
-export const tooHasty = (rules: Rules, state: State, now: Moment.Moment): boolean =>
-  ripensLater(rules, state, now) && recent(state, now).length >= RenewalPolicy.hastyExchanges
-
-/** Whether a set that is still valid may be renewed: not while its refresh token is in doubt (law 13). */
-export const eager = (rules: Rules, held: Held.Held, now: Moment.Moment): boolean =>
-  held.refresh._tag !== "Doubtful" || withinReuseWindow(rules, held.refresh, now)
-
-/** Whether the server has promised to forgive one more presentation of a refresh token in doubt (law 13). */
-export const withinReuseWindow = (
-  rules: Rules,
-  doubt: Held.RefreshState & { _tag: "Doubtful" },
-  now: Moment.Moment
-): boolean =>
-  !doubt.again &&
-  rules.provider.reuseWindow !== undefined &&
-  now.nanos - doubt.since.nanos < nanos(rules.provider.reuseWindow)
-
-/** How many milliseconds from now the set in hand is to be renewed; undefined when nothing is to be renewed (law 29). */
-export const renewalDelay = (rules: Rules, state: State, now: Moment.Moment): number | undefined => {
-  const { block, held } = state
-  if (held === undefined || state.flight !== undefined) return undefined
-  if (block !== undefined && (block.until === undefined || !AuthError.isTransient(block.failure))) return undefined
-  const due = Held.renewalDelay(held, rules.leeway, eager(rules, held, now), now)
-  if (due === Number.POSITIVE_INFINITY) return undefined
-  const cool = block?.until ?? now.nanos
-  const calm = tooHasty(rules, state, now) ? (recent(state, now)[0] ?? now.nanos) + minute : now.nanos
-  const millisUntil = (at: bigint) => Number(at - now.nanos) / 1e6
-  return Math.ceil(Math.max(due, millisUntil(cool), millisUntil(calm), 0))
+/** The intent of law 21: the state of the refresh token before it, and the random number that identifies the intent. */
+export interface Intent {
+  readonly _tag: "Intent"
+  readonly before: Tokens.RefreshTokenState
+  readonly intentId: number
 }
+
+/** The reason why the record of a generation was written again: the intent of law 21, or its outcome. */
+export type Recording =
+  | Intent
+  | { readonly _tag: "NotSpent"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "Refused" }
+
+/** The result of a flight, for all its waiters. After `Superseded` they ask again. */
+export type FlightResult =
+  | { readonly _tag: "Token"; readonly token: Token.AccessToken }
+  | { readonly _tag: "Superseded" }
+  | { readonly _tag: "Failed"; readonly failure: AuthError.AuthError }
+
+/** The result of a command. `at` is read before the store is asked, so later writes may be missing from the result. */
+export type Event =
+  | { readonly _tag: "Started" }
+  | { readonly _tag: "Loaded"; readonly record: Option.Option<StoredRecord>; readonly at: Moment.Moment }
+  | { readonly _tag: "LoadFailed"; readonly failure: AuthError.AuthError }
+  /** `acquired` is false if another process obtained a newer generation, which is then in `record`. */
+  | {
+      readonly _tag: "LeaseAwaited"
+      readonly record: Option.Option<StoredRecord>
+      readonly acquired: boolean
+      readonly at: Moment.Moment
+    }
+  /** `busy`: another owner keeps the lease alive. */
+  | { readonly _tag: "LeaseFailed"; readonly failure: AuthError.StoreFailure; readonly busy: boolean }
+  | { readonly _tag: "RefreshStateRecorded"; readonly result: SaveResult; readonly at: Moment.Moment }
+  | {
+      readonly _tag: "CredentialsRead"
+      readonly credentials: Option.Option<UserPassword>
+      readonly sufficient: boolean
+    }
+  | { readonly _tag: "CredentialsFailed"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "Refreshed"; readonly tokens: Token.TokenSet }
+  | { readonly _tag: "RefreshFailed"; readonly failure: AuthError.AuthError }
+  | { readonly _tag: "LoggedIn"; readonly tokens: Token.TokenSet }
+  | {
+      readonly _tag: "LoginFailed"
+      readonly failure: AuthError.AuthError
+      readonly credentials: Option.Option<UserPassword>
+    }
+  | {
+      readonly _tag: "Saved"
+      readonly tokens: Tokens.CurrentTokens
+      readonly result: SaveResult
+      readonly at: Moment.Moment
+    }
+  | { readonly _tag: "Revoked" }
+
+/** The next command of a flight, and the state from then on. */
+export type Step = readonly [Command, State]
+
+/** Ends the flight with a result. */
+export const complete = (state: State, result: FlightResult): Step => [
+  { _tag: "Complete", result },
+  { ...state, flight: undefined }
+]
+
+export const superseded: FlightResult = { _tag: "Superseded" }
+
+export const readCredentials: Command = { _tag: "ReadCredentials" }

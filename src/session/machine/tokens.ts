@@ -1,208 +1,253 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { InvalidRefreshToken, TokenExpired } from "../../common/AuthError.js"
+import { longestMillis } from "../../common/duration.js"
 import * as Moment from "../../common/Moment.js"
-import { type Found, longest, type Record, type RefreshRecord } from "../../store/record.js"
+import { isHeaderSafe } from "../../common/secret.js"
+import type { RecordedRefreshState, SessionRecord, StoredRecord } from "../../store/record.js"
 import type { Version } from "../../store/TokenStore.js"
+import { earlyRefreshAge } from "../../token/backoff.js"
+import * as Lifetime from "../../token/lifetime.js"
 import * as RenewalPolicy from "../../token/RenewalPolicy.js"
-import * as Token from "../../token/Token.js"
+import type * as Token from "../../token/Token.js"
+import type { RefreshTokenPhase, TokenPhase } from "./Status.js"
 
-/** What is known of the refresh token in hand (law 13): whether it may be sent, and why not. */
-export type RefreshState =
+/** The state of the current refresh token: whether it may be sent, and why not (law 13). */
+export type RefreshTokenState =
   | { readonly _tag: "Usable" }
-  /** It may have been sent, and nobody knows whether it was spent; `again` once that happened a second time. */
+  /** It may have been sent, and its fate is unknown. */
   | {
-      readonly _tag: "Doubtful"
+      readonly _tag: "InDoubt"
       readonly since: Moment.Moment
-      readonly again: boolean
-      /** By which its writer knows it again: a random number. */
-      readonly mark: number
+      /** Whether it was presented once more since. */
+      readonly presentedAgain: boolean
+      /** A random number by which the session that wrote the intent recognises it. */
+      readonly intentId: number
     }
-  | { readonly _tag: "Dead"; readonly failure: InvalidRefreshToken | TokenExpired }
+  | { readonly _tag: "Refused"; readonly failure: InvalidRefreshToken | TokenExpired }
 
-/** The token set in hand, and when it arrived. */
-export interface Held extends Version {
-  /** The generation that brought the access token: an older one, if only the refresh token was rotated since (law 22). */
-  readonly issued: number
+/** The token set in force, and when it was received. */
+export interface CurrentTokens extends Version {
+  /** The generation that brought the access token: an older one if only the refresh token was rotated since (law 22). */
+  readonly accessGeneration: number
   readonly tokens: Token.TokenSet
-  readonly arrived: Moment.Moment
-  readonly refreshArrived: Moment.Moment
-  readonly refresh: RefreshState
-  /** In [0, 1): how much earlier than it must this set is renewed. */
+  readonly receivedAt: Moment.Moment
+  readonly refreshReceivedAt: Moment.Moment
+  readonly refreshState: RefreshTokenState
+  /** In [0, 1): how much earlier than necessary this set is renewed. */
   readonly jitter: number
 }
 
-/** When a set arrived, and the random number that its jitter will be. */
-type Arrival = Moment.Moment & { readonly random: number }
+/** The moment at which a set was received, and the random number for its jitter. */
+type Received = Moment.Moment & { readonly random: number }
 
-export const usable: RefreshState = { _tag: "Usable" }
+export const usable: RefreshTokenState = { _tag: "Usable" }
 
 const ago = (now: Moment.Moment, age: number): Moment.Moment => {
-  const millis = Math.min(age, longest)
+  const millis = Math.min(age, longestMillis)
   return { millis: now.millis - millis, nanos: now.nanos - BigInt(Math.round(millis * 1e6)) }
 }
 
-/** A set whose lifetime is at least a second: a shorter one is nonsense, and counts as unknown (laws 4 and 11). */
-const sound = (tokens: Token.TokenSet): Token.TokenSet => ({
+/** Drops a lifetime below one second: it is nonsense and counts as unknown (laws 4 and 11). */
+const withSaneLifetime = (tokens: Token.TokenSet): Token.TokenSet => ({
   ...tokens,
-  lifetime: Option.filter(tokens.lifetime, Duration.greaterThanOrEqualTo(Token.shortestLifetime))
+  lifetime: Option.filter(tokens.lifetime, Duration.greaterThanOrEqualTo(Lifetime.shortest))
 })
 
-/** A set that arrives now. */
-export const arriving = (tokens: Token.TokenSet, generation: number, now: Arrival): Held => ({
+/** The current tokens of a set that is received now. */
+export const received = (tokens: Token.TokenSet, generation: number, now: Received): CurrentTokens => ({
   generation,
   revision: 0,
-  issued: generation,
-  tokens: sound(tokens),
-  arrived: now,
-  refreshArrived: now,
-  refresh: usable,
+  accessGeneration: generation,
+  tokens: withSaneLifetime(tokens),
+  receivedAt: now,
+  refreshReceivedAt: now,
+  refreshState: usable,
   jitter: now.random
 })
 
-/** A set that arrived a while ago, as the store says; it kept it for no longer than `atMost` milliseconds. */
-export const fromRecord = (record: Found, tokens: Token.TokenSet, atMost: number, now: Arrival): Held => {
-  const since = (age: number) => ago(now, age + Math.min(record.kept, atMost))
-  const { refresh } = record
+/** The current tokens of a stored record. The store had it for at most `maxStoredFor` milliseconds. */
+export const fromRecord = (
+  record: StoredRecord,
+  tokens: Token.TokenSet,
+  maxStoredFor: number,
+  now: Received
+): CurrentTokens => {
+  const since = (age: number) => ago(now, age + Math.min(record.storedFor, maxStoredFor))
+  const { refreshState } = record
   return {
-    ...arriving(tokens, record.generation, now),
+    ...received(tokens, record.generation, now),
     revision: record.revision,
-    arrived: since(record.age),
-    refreshArrived: since(record.refreshAge),
-    refresh:
-      refresh._tag === "Doubtful"
-        ? { _tag: "Doubtful", since: since(refresh.age), again: refresh.again, mark: refresh.mark }
-        : refresh
+    receivedAt: since(record.age),
+    refreshReceivedAt: since(record.refreshAge),
+    refreshState:
+      refreshState._tag === "InDoubt"
+        ? {
+            _tag: "InDoubt",
+            since: since(refreshState.age),
+            presentedAgain: refreshState.presentedAgain,
+            intentId: refreshState.intentId
+          }
+        : refreshState
   }
 }
 
-export const toRecord = (held: Held, now: Moment.Moment): Record => {
+/** The record of the current tokens, with ages as of `now`. */
+export const toRecord = (current: CurrentTokens, now: Moment.Moment): SessionRecord => {
   const age = (since: Moment.Moment) => Moment.age(since, now)
-  const { generation, refresh, revision, tokens } = held
-  const kept: RefreshRecord =
-    refresh._tag === "Doubtful"
-      ? { _tag: "Doubtful", age: age(refresh.since), again: refresh.again, mark: refresh.mark }
-      : refresh
+  const { generation, refreshState, revision, tokens } = current
+  const recorded: RecordedRefreshState =
+    refreshState._tag === "InDoubt"
+      ? {
+          _tag: "InDoubt",
+          age: age(refreshState.since),
+          presentedAgain: refreshState.presentedAgain,
+          intentId: refreshState.intentId
+        }
+      : refreshState
   return {
     generation,
     revision,
     tokens: Option.some(tokens),
-    age: age(held.arrived),
-    refreshAge: age(held.refreshArrived),
-    refresh: kept
+    age: age(current.receivedAt),
+    refreshAge: age(current.refreshReceivedAt),
+    refreshState: recorded
   }
 }
 
-/** The same set, with something else known of its refresh token. */
-export const amended = (held: Held, refresh: RefreshState): Held => ({ ...held, revision: held.revision + 1, refresh })
+/** The next revision of the same set, with another state of its refresh token. */
+export const withRefreshState = (current: CurrentTokens, refreshState: RefreshTokenState): CurrentTokens => ({
+  ...current,
+  revision: current.revision + 1,
+  refreshState
+})
 
-/** The same set under a revision older than what the store keeps, whatever that is. */
-export const unwritten = (held: Held): Held => ({ ...held, revision: held.revision - 1 })
+/** The same set under the previous revision, which is older than whatever the store has. */
+export const previousRevision = (current: CurrentTokens): CurrentTokens => ({
+  ...current,
+  revision: current.revision - 1
+})
 
-/** An age that follows from the lifetime, in milliseconds; infinite when that is not known (law 4). */
-const ageBy = ({ tokens }: Held, policy: (lifetime: Duration.Duration) => Duration.Duration): number =>
+/** Tells whether a set has a token, and no token that cannot stand in a header. */
+export const isSendable = ({ accessToken, refreshToken }: Token.TokenSet): boolean => {
+  const tokens = [...Option.toArray(accessToken), ...Option.toArray(refreshToken)]
+  return tokens.length > 0 && tokens.every(isHeaderSafe)
+}
+
+/** An age that follows from the lifetime, in milliseconds; infinite if that is unknown (law 4). */
+const ageBy = ({ tokens }: CurrentTokens, policy: (lifetime: Duration.Duration) => Duration.Duration): number =>
   Option.match(tokens.lifetime, {
     onNone: () => Number.POSITIVE_INFINITY,
     onSome: (lifetime) => Duration.toMillis(policy(lifetime))
   })
 
-const staleAge = (held: Held, leeway: Duration.Duration): number =>
-  ageBy(held, (lifetime) => RenewalPolicy.staleAge(lifetime, leeway))
+const staleAge = (current: CurrentTokens, leeway: Duration.Duration): number =>
+  ageBy(current, (lifetime) => RenewalPolicy.staleAge(lifetime, leeway))
 
-const endAge = (held: Held): number => ageBy(held, identity)
+const lifetimeOf = (current: CurrentTokens): number => ageBy(current, identity)
 
-const end = (since: Moment.Moment, lifetime: Option.Option<Duration.Duration>): Option.Option<DateTime.Utc> =>
+const endOf = (since: Moment.Moment, lifetime: Option.Option<Duration.Duration>): Option.Option<DateTime.Utc> =>
   Option.flatMap(lifetime, (lifetime) => DateTime.make(since.millis + Duration.toMillis(lifetime)))
 
-/** The end of the access token by the wall clock, for people to read; nothing is decided by it. */
-export const endsAt = ({ arrived, tokens }: Held): Option.Option<DateTime.Utc> =>
-  Option.isNone(tokens.accessToken) ? Option.none() : end(arrived, tokens.lifetime)
+/** When the access token expires by the wall clock. For display only; no decision uses it. */
+export const expiresAt = ({ receivedAt, tokens }: CurrentTokens): Option.Option<DateTime.Utc> =>
+  Option.isNone(tokens.accessToken) ? Option.none() : endOf(receivedAt, tokens.lifetime)
 
-/** The end of the refresh token by the wall clock, likewise. */
-export const refreshEndsAt = ({ refreshArrived, tokens }: Held): Option.Option<DateTime.Utc> =>
-  Option.isNone(tokens.refreshToken) ? Option.none() : end(refreshArrived, tokens.refreshLifetime)
+/** When the refresh token expires by the wall clock. For display only; no decision uses it. */
+export const refreshExpiresAt = ({ refreshReceivedAt, tokens }: CurrentTokens): Option.Option<DateTime.Utc> =>
+  Option.isNone(tokens.refreshToken) ? Option.none() : endOf(refreshReceivedAt, tokens.refreshLifetime)
 
-export type Phase = "none" | "fresh" | "stale" | "expired"
-
-/** Where a token set stands between its arrival and its end. Both borders belong to the later phase. */
-export const phase = (held: Held | undefined, leeway: Duration.Duration, now: Moment.Moment): Phase => {
-  if (held === undefined || Option.isNone(held.tokens.accessToken)) return "none"
-  const age = Moment.age(held.arrived, now)
-  return age >= endAge(held) ? "expired" : age >= staleAge(held, leeway) ? "stale" : "fresh"
+/** The phase of the access token. A boundary belongs to the later phase. */
+export const phase = (
+  current: CurrentTokens | undefined,
+  leeway: Duration.Duration,
+  now: Moment.Moment
+): TokenPhase => {
+  if (current === undefined || Option.isNone(current.tokens.accessToken)) return "none"
+  const age = Moment.age(current.receivedAt, now)
+  return age >= lifetimeOf(current) ? "expired" : age >= staleAge(current, leeway) ? "stale" : "fresh"
 }
 
-/** Until when the token in hand is fresh, by either clock, and the ready-made answer to whoever asks until then. */
-export interface Freshness {
-  readonly freshMillis: number
-  readonly freshNanos: bigint
-  readonly exit: Exit.Exit<Token.AccessToken>
+/** Tells whether callers can be served from a set: also while it is stale (law 2). */
+export const isValid = (current: CurrentTokens | undefined, leeway: Duration.Duration, now: Moment.Moment): boolean => {
+  const is = phase(current, leeway, now)
+  return is === "fresh" || is === "stale"
 }
 
-/** Until there is a token: answers nobody. */
-export const notFresh: Freshness = {
-  freshMillis: Number.NEGATIVE_INFINITY,
-  freshNanos: 0n,
-  exit: Exit.die("never read")
+/** A fresh access token, and the moment by each clock at which it stops being fresh. */
+export interface FreshToken {
+  readonly token: Token.AccessToken
+  readonly untilMillis: number
+  readonly untilNanos: bigint
 }
 
-export const freshness = (held: Held | undefined, leeway: Duration.Duration): Freshness => {
-  if (held === undefined || Option.isNone(held.tokens.accessToken)) return notFresh
-  const age = Math.min(staleAge(held, leeway), longest * 2)
+/** The access token in force, and until when it is fresh; `undefined` if there is none. */
+export const freshToken = (current: CurrentTokens | undefined, leeway: Duration.Duration): FreshToken | undefined => {
+  if (current === undefined || Option.isNone(current.tokens.accessToken)) return undefined
+  const age = Math.min(staleAge(current, leeway), longestMillis * 2)
   return {
-    freshMillis: held.arrived.millis + age,
-    freshNanos: held.arrived.nanos + BigInt(Math.floor(age * 1e6)),
-    exit: Exit.succeed(held.tokens.accessToken.value)
+    token: current.tokens.accessToken.value,
+    untilMillis: current.receivedAt.millis + age,
+    untilNanos: current.receivedAt.nanos + BigInt(Math.floor(age * 1e6))
   }
 }
 
-/** When to renew, in milliseconds from now by whichever clock is ahead; infinite for never. */
-export const renewalDelay = (held: Held, leeway: Duration.Duration, eager: boolean, now: Moment.Moment): number => {
-  const due = eager ? ageBy(held, (lifetime) => RenewalPolicy.renewalAge(lifetime, leeway, held.jitter)) : endAge(held)
-  return Math.max(0, due - Moment.age(held.arrived, now))
+/**
+ * Milliseconds until the set is renewed, by the clock that is ahead; infinite for never. With `early`, that is before its
+ * access token is stale; without it, when that token expires.
+ */
+export const renewalDelay = (
+  current: CurrentTokens,
+  leeway: Duration.Duration,
+  early: boolean,
+  now: Moment.Moment
+): number => {
+  const due = early
+    ? ageBy(current, (lifetime) => RenewalPolicy.renewalAge(lifetime, leeway, current.jitter))
+    : lifetimeOf(current)
+  return Math.max(0, due - Moment.age(current.receivedAt, now))
 }
 
-/** For how many milliseconds more the refresh token is good, if that is known; zero and less when it has ended. */
-export const refreshLeft = (held: Held, now: Moment.Moment): Option.Option<number> =>
+/** Milliseconds of validity left to the refresh token, if that is known; zero or less once it has expired. */
+export const refreshTimeLeft = (current: CurrentTokens, now: Moment.Moment): Option.Option<number> =>
   Option.map(
-    held.tokens.refreshLifetime,
-    (lifetime) => Duration.toMillis(lifetime) - Moment.age(held.refreshArrived, now)
+    current.tokens.refreshLifetime,
+    (lifetime) => Duration.toMillis(lifetime) - Moment.age(current.refreshReceivedAt, now)
   )
 
-/** Whether the known end of the refresh token has passed (law 15). */
-export const refreshEnded = (held: Held, now: Moment.Moment): boolean =>
-  Option.exists(refreshLeft(held, now), (left) => left <= 0)
+/** Tells whether the known end of the refresh token has passed (law 15). */
+export const isRefreshTokenExpired = (current: CurrentTokens, now: Moment.Moment): boolean =>
+  Option.exists(refreshTimeLeft(current, now), (left) => left <= 0)
 
-/** For how many milliseconds more the access token is good, if that is known; never less than zero. */
-export const left = (held: Held, now: Moment.Moment): number =>
-  Math.max(0, endAge(held) - Moment.age(held.arrived, now))
+/** Milliseconds of validity left to the access token; infinite if its end is unknown, never negative. */
+export const timeLeft = (current: CurrentTokens, now: Moment.Moment): number =>
+  Math.max(0, lifetimeOf(current) - Moment.age(current.receivedAt, now))
 
-/** How a refresh token stands, without a word about what it is. */
-export type RefreshPhase = "none" | "usable" | "ends-soon" | "in-doubt" | "ended" | "refused"
-
-export const refreshPhase = (held: Held | undefined, now: Moment.Moment): RefreshPhase => {
-  if (held === undefined || Option.isNone(held.tokens.refreshToken)) return "none"
-  if (held.refresh._tag === "Dead") return held.refresh.failure._tag === "TokenExpired" ? "ended" : "refused"
-  if (refreshEnded(held, now)) return "ended"
-  if (held.refresh._tag === "Doubtful") return "in-doubt"
-  const warned = ({ left, lifetime }: { readonly left: number; readonly lifetime: Duration.Duration }) =>
-    left <= Duration.toMillis(RenewalPolicy.refreshWarning(lifetime))
-  const soon = Option.all({ left: refreshLeft(held, now), lifetime: held.tokens.refreshLifetime })
-  return Option.exists(soon, warned) ? "ends-soon" : "usable"
+/** The phase of the refresh token. */
+export const refreshTokenPhase = (current: CurrentTokens | undefined, now: Moment.Moment): RefreshTokenPhase => {
+  if (current === undefined || Option.isNone(current.tokens.refreshToken)) return "none"
+  const { refreshState } = current
+  if (refreshState._tag === "Refused") return refreshState.failure._tag === "TokenExpired" ? "ended" : "refused"
+  if (isRefreshTokenExpired(current, now)) return "ended"
+  if (refreshState._tag === "InDoubt") return "in-doubt"
+  const isNear = ({ left, lifetime }: { readonly left: number; readonly lifetime: Duration.Duration }) =>
+    left <= Duration.toMillis(RenewalPolicy.refreshTokenWarning(lifetime))
+  const end = Option.all({ left: refreshTimeLeft(current, now), lifetime: current.tokens.refreshLifetime })
+  return Option.exists(end, isNear) ? "ends-soon" : "usable"
 }
 
 /**
- * Whether replacing this token now would be hasty (law 11): by its own lifetime and the clock that cannot jump, not even
- * the earliest moment to renew has come; without a lifetime, it is not a minute old.
+ * Tells whether replacing this token now would be early (law 11): by its lifetime and the monotonic clock, even the
+ * earliest moment of renewal has not come; without a known lifetime, it is less than a minute old.
  */
-export const ripensLater = (held: Held, leeway: Duration.Duration, now: Moment.Moment): boolean =>
-  Option.isSome(held.tokens.accessToken) &&
-  Moment.monotonicAge(held.arrived, now) <
+export const isEarly = (current: CurrentTokens, leeway: Duration.Duration, now: Moment.Moment): boolean =>
+  Option.isSome(current.tokens.accessToken) &&
+  Moment.monotonicAge(current.receivedAt, now) <
     Duration.toMillis(
-      Option.match(held.tokens.lifetime, {
-        onNone: () => RenewalPolicy.hastyAge,
+      Option.match(current.tokens.lifetime, {
+        onNone: () => earlyRefreshAge,
         onSome: (lifetime) => RenewalPolicy.renewalAge(lifetime, leeway, 1)
       })
     )

@@ -2,172 +2,182 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type AuthError, isTransient, Misconfigured } from "../../common/AuthError.js"
-import * as Token from "../../token/Token.js"
-import * as Question from "../machine/decision.js"
-import * as Resting from "../machine/persistence.js"
+import type * as Token from "../../token/Token.js"
+import * as Decision from "../machine/decision.js"
+import * as Persistence from "../machine/persistence.js"
 import * as SignIn from "../machine/signIn.js"
-import type * as SessionState from "../machine/state.js"
-import * as Held from "../machine/tokens.js"
-import { hasClosed } from "./closed.js"
-import * as Courier from "./commands.js"
-import { type Engine, own, transition } from "./engine.js"
-import { launch, saveAgain, saveTwice, supersede } from "./flightRunner.js"
+import type { Flight, Now, State } from "../machine/state.js"
+import * as Tokens from "../machine/tokens.js"
+import * as Commands from "./commands.js"
+import { type Engine, forkOwned, hasClosed, transition } from "./engine.js"
+import { start, supersede } from "./flightRunner.js"
+import { saveInBackground, saveTwice } from "./saver.js"
 import * as Telemetry from "./tokenRequestTelemetry.js"
-import { Landing } from "./waiters.js"
+import * as Waiters from "./waiters.js"
 
 const whileOpen = <A>(engine: Engine, effect: () => Effect.Effect<A, AuthError>): Effect.Effect<A, AuthError> =>
   Effect.suspend(() => (engine.closed ? hasClosed(engine.provider.name) : effect()))
 
-/** Asks until there is a token, a lasting failure, or no patience left (law 9). */
+/** Obtains a token. Retries until there is one, a permanent failure, or no patience left (law 9). */
 export const obtain = (
   engine: Engine,
-  question: (state: SessionState.State, now: SessionState.Now) => readonly [Question.Question, SessionState.State],
+  demandOf: (state: State, now: Now) => readonly [Decision.Demand, State],
   deadline?: bigint
 ): Effect.Effect<Token.AccessToken, AuthError> =>
   whileOpen(engine, () =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
         transition(engine, (state, now) => {
-          const [asked, next] = question(state, now)
-          const ask = { ...asked, deadline: deadline ?? now.nanos + engine.setting.patience }
-          const [answer, after] = Question.ask(engine, next, ask, now, new Landing(engine))
-          return [{ answer, ask }, after]
+          const [untimed, next] = demandOf(state, now)
+          const demand = { ...untimed, deadline: deadline ?? now.nanos + engine.config.patience }
+          const [decision, after] = Decision.decide(engine, next, demand, now, new Waiters.Waiters(engine))
+          return [{ decision, demand }, after]
         }),
-        ({ answer, ask }) =>
-          follow(engine, answer, restore, () =>
-            untilPatienceEnds(obtain(engine, (state) => [ask, state], ask.deadline))
+        ({ decision, demand }) =>
+          execute(engine, decision, restore, () =>
+            untilPatienceEnds(obtain(engine, (state) => [demand, state], demand.deadline))
           )
       )
     )
   )
 
 /**
- * A valid token, for a caller who has no fresh one. In a herd nearly everybody finds a flight and nothing to be served
- * meanwhile; those join it (law 6) as they would if they had asked, and change nothing.
+ * Returns a valid token to a caller that found no fresh one. In a herd nearly every caller finds a flight and no valid token;
+ * it joins the flight (law 6) without a transition, because it would change nothing.
  */
 export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError> =>
   Effect.clockWith((clock) => {
-    const { flight, held } = engine.snapshot.state
+    const { current, flight } = engine.snapshot.state
     const nanos = clock.unsafeCurrentTimeNanos()
-    const phase = Held.phase(held, engine.leeway, { millis: clock.unsafeCurrentTimeMillis(), nanos })
-    if (flight === undefined || engine.closed || phase === "fresh" || phase === "stale") {
+    const now = { millis: clock.unsafeCurrentTimeMillis(), nanos }
+    if (flight === undefined || engine.closed || Tokens.isValid(current, engine.leeway, now)) {
       return obtain(engine, anyToken)
     }
-    return join(engine, flight, () => untilPatienceEnds(obtain(engine, anyToken, nanos + engine.setting.patience)))
+    return join(engine, flight, () => untilPatienceEnds(obtain(engine, anyToken, nanos + engine.config.patience)))
   })
 
-/** What a caller does once a wait is over. */
-interface Then {
+/** What a caller does after a wait. */
+interface OnWaited {
   readonly waited: Effect.Effect<Token.AccessToken, AuthError>
   readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
   readonly failed: (failure: AuthError) => Effect.Effect<Token.AccessToken, AuthError>
 }
 
-/** Asks again, but after a failure that waiting does not mend (law 9). */
-const untilPatienceEnds = (again: Effect.Effect<Token.AccessToken, AuthError>): Then => ({
+/** Asks again after every wait, but not after a permanent failure (law 9). */
+const untilPatienceEnds = (again: Effect.Effect<Token.AccessToken, AuthError>): OnWaited => ({
   waited: again,
   superseded: again,
   failed: (failure) => (isTransient(failure) ? again : Effect.fail(failure))
 })
 
-/** Waits for a flight. What a caller does then is made only where it comes to that: most of a herd gets the token. */
-const join = (engine: Engine, { landing }: SessionState.Flight, then: () => Then) =>
-  Effect.matchEffect(Telemetry.wait(engine, landing), {
+/** Waits for a flight. `then` is lazy: most callers of a herd get the token and never need it. */
+const join = (engine: Engine, flight: Flight, then: () => OnWaited) =>
+  Effect.matchEffect(Telemetry.awaitToken(engine, Waiters.of(flight)), {
     onSuccess: Option.match({ onNone: () => then().superseded, onSome: Effect.succeed }),
     onFailure: (failure) => then().failed(failure)
   })
 
-/** Does what a caller was answered. Claiming a flight and forking it cannot be torn apart; waiting can. */
-const follow = (
+/**
+ * Carries out a decision, uninterruptibly: an interruption between claiming a flight and forking it would leave one that
+ * nobody runs. Only waiting is interruptible.
+ */
+const execute = (
   engine: Engine,
-  answer: Question.Answer,
+  decision: Decision.Decision,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>,
-  then: () => Then
+  then: () => OnWaited
 ): Effect.Effect<Token.AccessToken, AuthError> => {
-  switch (answer._tag) {
+  switch (decision._tag) {
     case "Serve":
-      if (answer.stale) Telemetry.staleRead(engine)
-      return Effect.as(launch(engine, answer.launch), answer.token)
+      if (decision.stale) Telemetry.countStaleRead(engine)
+      return Effect.as(start(engine, decision.started), decision.token)
     case "Join":
-      return Effect.zipRight(launch(engine, answer.launch), restore(join(engine, answer.flight, then)))
+      return Effect.zipRight(start(engine, decision.started), restore(join(engine, decision.flight, then)))
     case "Wait":
-      return Effect.zipRight(Telemetry.counted(engine, Effect.sleep(answer.millis), restore), restore(then().waited))
+      return Effect.zipRight(
+        Telemetry.whileWaiting(engine, Effect.sleep(decision.millis), restore),
+        restore(then().waited)
+      )
     case "Fail":
-      return Effect.fail(answer.failure)
+      return Effect.fail(decision.failure)
   }
 }
 
-/** Credentials are read first: a log in that cannot be tried leaves what is under way alone. */
+/** Logs in by name. Credentials are read first: a login that cannot be attempted does not supersede the flight under way. */
 export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.AccessToken, AuthError> =>
   whileOpen(engine, () =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const { answer, until } = yield* transition(engine, (state, now) => {
-          const until = deadline ?? now.nanos + engine.setting.patience
-          return [{ answer: SignIn.beforeLogin(state, until, now), until }, state]
+        const { decision, until } = yield* transition(engine, (state, now) => {
+          const until = deadline ?? now.nanos + engine.config.patience
+          return [{ decision: SignIn.beforeLogin(state, until, now), until }, state]
         })
-        const then = (): Then => ({
+        const then = (): OnWaited => ({
           waited: login(engine, until),
           superseded: obtain(engine, anyToken),
           failed: Effect.fail
         })
-        if (answer !== undefined) return yield* follow(engine, answer, restore, then)
-        const read = yield* restore(Courier.carryOut(engine, { _tag: "ReadCredentials" }))
+        if (decision !== undefined) return yield* execute(engine, decision, restore, then)
+        const read = yield* restore(Commands.interpret(engine, { _tag: "ReadCredentials" }))
         if (read._tag === "CredentialsFailed") return yield* read.failure
-        if (read._tag !== "CredentialsRead" || !read.enough) return yield* Courier.nothingToLogInWith
+        if (read._tag !== "CredentialsRead" || !read.sufficient) return yield* Commands.noCredentials
         const { claim, old } = yield* transition(engine, (state, now) => {
-          const [claim, next] = SignIn.login(state, read.credentials, now, new Landing(engine))
+          const [claim, next] = SignIn.login(state, read.credentials, now, new Waiters.Waiters(engine))
           return [{ claim, old: next === state ? undefined : state.flight }, next]
         })
         yield* supersede(old)
-        return yield* follow(engine, claim, restore, then)
+        return yield* execute(engine, claim, restore, then)
       })
     )
   )
 
+/** Adopts tokens obtained elsewhere. Fails with `Misconfigured` if they cannot be sent. */
 export const adopt = (engine: Engine, tokens: Token.TokenSet): Effect.Effect<void, AuthError> =>
   whileOpen(engine, () =>
-    !Token.isSendable(tokens)
+    !Tokens.isSendable(tokens)
       ? unsendable("tokens")
       : Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(
             transition(engine, (state) => {
-              const [flight, next] = SignIn.adopt(state, tokens, new Landing(engine))
+              const [flight, next] = SignIn.adopt(state, tokens, new Waiters.Waiters(engine))
               return [{ flight, old: state.flight }, next]
             }),
             ({ flight, old }) =>
-              Effect.all([supersede(old), launch(engine, flight), restore(flight.landing.end)], {
+              Effect.all([supersede(old), start(engine, flight), restore(Waiters.of(flight).awaitEnd)], {
                 discard: true
               })
           )
         )
   )
 
+/** Signs out: locally at once, then in the store and at the server, which the caller waits for. */
 export const logout = (engine: Engine): Effect.Effect<void> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const old = yield* transition(engine, (state) => [state, SignIn.logout(state)])
       yield* supersede(old.flight)
-      const keep = Effect.zipRight(saveTwice(engine), saveAgain(engine))
-      const rest = yield* own(
+      const save = Effect.zipRight(saveTwice(engine), saveInBackground(engine))
+      const rest = yield* forkOwned(
         engine,
-        Effect.flatMap(Courier.load(engine), (found) => {
-          const revoke = Option.match(Resting.newest(old, found), {
+        Effect.flatMap(Commands.load(engine), (loaded) => {
+          const revoke = Option.match(Persistence.tokensToRevoke(old, loaded), {
             onNone: () => Effect.void,
-            onSome: (tokens) => Courier.revoke(engine, tokens)
+            onSome: (tokens) => Commands.revoke(engine, tokens)
           })
-          return Effect.zipRight(keep, revoke)
+          return Effect.zipRight(save, revoke)
         })
       )
       yield* restore(Fiber.await(rest))
     })
   )
 
+/** Makes the failure of tokens that cannot be sent. */
 export const unsendable = (field: string) =>
   new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
 
-export const anyToken = (state: SessionState.State) => [Question.anyToken, state] as const
+/** Demands any token that is valid now. */
+export const anyToken = (state: State) => [Decision.anyToken, state] as const
 
-export const rejecting =
-  (token: Token.AccessToken, retried: boolean) => (state: SessionState.State, now: SessionState.Now) =>
-    Question.reject(state, token, retried, now)
+/** Demands what follows the rejection of a token by the API. */
+export const afterRejection = (token: Token.AccessToken, retried: boolean) => (state: State, now: Now) =>
+  Decision.reject(state, token, retried, now)

@@ -9,147 +9,150 @@ import {
   NetworkFailure,
   type StoreFailure
 } from "../../common/AuthError.js"
-import { settle } from "../../common/bounded.js"
+import { runBounded } from "../../common/bounded.js"
 import * as Moment from "../../common/Moment.js"
 import type * as AuthProvider from "../../provider/AuthProvider.js"
 import type * as Credentials from "../../provider/Credentials.js"
-import type * as Record from "../../store/record.js"
-import type * as Keeper from "../../store/recordStore.js"
-import type { Observed } from "../../telemetry/labels.js"
-import * as RenewalPolicy from "../../token/RenewalPolicy.js"
-import * as Token from "../../token/Token.js"
-import type { Command, Event, Saved } from "../machine/order.js"
-import * as Held from "../machine/tokens.js"
+import type { SessionRecord, StoredRecord } from "../../store/record.js"
+import { leaseDuration, type RecordStore } from "../../store/recordStore.js"
+import type { Subject } from "../../telemetry/labels.js"
+import type * as Token from "../../token/Token.js"
+import type { Command, Event, SaveResult } from "../machine/state.js"
+import * as Tokens from "../machine/tokens.js"
 import * as Telemetry from "./tokenRequestTelemetry.js"
 
-/** Whom a session's commands are carried to. Whatever they do there, each call ends, and ends typed. */
-export interface Addresses extends Observed {
+/** The services that the commands of a session use. Whatever those do, each call ends in time with a typed result. */
+export interface CommandEnv extends Subject {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
-  readonly keeper: Keeper.Keeper
+  readonly recordStore: RecordStore
+  /** The session's key in the store. */
   readonly key: string
-  /** How long one exchange may take. */
+  /** How long one token request may take. */
   readonly timeout: Duration.Duration
-  /** What is there and cannot be read is never saved over: a newer version of this library may have written it. */
-  readable: boolean
-  /** Whether the last save failed, which was told. */
-  complained: boolean
+  /** Whether the stored record could be read. One that could not is never overwritten: a newer version may have written it. */
+  storeReadable: boolean
+  /** Whether the last save failed, which was logged. */
+  saveFailureLogged: boolean
 }
 
-const exchange = <A>(
-  { provider, timeout }: Addresses,
+const tokenRequest = <A>(
+  { provider, timeout }: CommandEnv,
   effect: () => Effect.Effect<A, AuthError>,
-  pause = Duration.zero
+  extraTime = Duration.zero
 ): Effect.Effect<Either.Either<A, AuthError>> =>
-  settle<A, AuthError>(provider.name, effect, Duration.sum(timeout, pause), {
-    late: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
-    broken: () =>
+  runBounded<A, AuthError>(provider.name, effect, Duration.sum(timeout, extraTime), {
+    onTimeout: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
+    onDefect: () =>
       new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
   })
 
 /**
- * An exchange for tokens. What no request could carry is no answer, though a provider that was not made by
- * `AuthProvider.make` may give it.
+ * Makes a token request that brings tokens. A token that cannot stand in a header is a malformed response: `AuthProvider.make`
+ * never returns one, but a provider written by hand may.
  */
-const obtained = (
-  to: Addresses,
+const tokensFrom = (
+  env: CommandEnv,
   effect: () => Effect.Effect<Token.TokenSet, AuthError>,
-  pause?: Duration.Duration
+  extraTime?: Duration.Duration
 ): Effect.Effect<Either.Either<Token.TokenSet, AuthError>> =>
   Effect.map(
-    exchange(to, effect, pause),
+    tokenRequest(env, effect, extraTime),
     Either.filterOrLeft(
-      (tokens) => Token.isSendable(tokens) || (Option.isNone(tokens.accessToken) && Option.isNone(tokens.refreshToken)),
+      (tokens) =>
+        Tokens.isSendable(tokens) || (Option.isNone(tokens.accessToken) && Option.isNone(tokens.refreshToken)),
       () =>
         new MalformedResponse({
-          provider: to.provider.name,
+          provider: env.provider.name,
           problem: "a token that cannot stand in a header",
           outcome: "unknown"
         })
     )
   )
 
-/** What the store keeps. */
-export const load = (to: Addresses): Effect.Effect<Either.Either<Option.Option<Record.Found>, StoreFailure>> =>
-  Effect.map(to.keeper.load(to.key), (found) => {
-    to.readable = Either.isRight(found)
-    return found
+/** Reads the store. */
+export const load = (env: CommandEnv): Effect.Effect<Either.Either<Option.Option<StoredRecord>, StoreFailure>> =>
+  Effect.map(env.recordStore.load(env.key), (loaded) => {
+    env.storeReadable = Either.isRight(loaded)
+    return loaded
   })
 
-export const save = (to: Addresses, record: Record.Record): Effect.Effect<Saved> => {
-  const put = to.keeper.save(to.key, record)
-  const readable = to.readable
+/** Saves a record. If the stored one could not be read, it is read first, and not overwritten if it still cannot be. */
+export const save = (env: CommandEnv, record: SessionRecord): Effect.Effect<SaveResult> => {
+  const put = env.recordStore.save(env.key, record)
+  const checked = env.storeReadable
     ? put
-    : Effect.flatMap(load(to), (found) => (Either.isLeft(found) ? Effect.succeed(Either.left(found.left)) : put))
-  return Effect.flatMap(readable, (result) =>
+    : Effect.flatMap(load(env), (loaded) => (Either.isLeft(loaded) ? Effect.succeed(Either.left(loaded.left)) : put))
+  return Effect.flatMap(checked, (result) =>
     Effect.as(
-      Telemetry.saved(to, record.generation, result),
-      Either.isLeft(result) ? "failed" : result.right ? "saved" : "older"
+      Telemetry.logSave(env, record.generation, result),
+      Either.isLeft(result) ? "failed" : result.right ? "saved" : "conflict"
     )
   )
 }
 
-/** How long somebody else may have the exclusive section: an exchange's time, and the one before it may have died with it. */
-export const longestWait = ({ provider, timeout }: Addresses): Duration.Duration =>
-  Duration.sum(
-    Duration.sum(timeout, provider.loginPause ?? Duration.zero),
-    Duration.times(RenewalPolicy.leaseDuration, 2)
-  )
+/** How long another owner may keep the lease: one token request, after one whose holder died with the lease. */
+export const maxLeaseWait = ({ provider, timeout }: CommandEnv): Duration.Duration =>
+  Duration.sum(Duration.sum(timeout, provider.extraLoginTime ?? Duration.zero), Duration.times(leaseDuration, 2))
 
-export const revoke = (to: Addresses, tokens: Token.TokenSet): Effect.Effect<void> =>
-  Option.match(to.provider.revoke, {
+/** Revokes tokens where the API allows it. A failure is logged. */
+export const revoke = (env: CommandEnv, tokens: Token.TokenSet): Effect.Effect<void> =>
+  Option.match(env.provider.revoke, {
     onNone: () => Effect.void,
     onSome: (revoke) =>
       Effect.flatMap(
-        Telemetry.exchange(
-          to,
+        Telemetry.observe(
+          env,
           "revoke",
-          exchange(to, () => revoke(tokens)),
+          tokenRequest(env, () => revoke(tokens)),
           (result) => Option.getOrUndefined(Either.getLeft(result))
         ),
         Either.match({
-          onLeft: (failure) => Telemetry.notRevoked(to, failure),
+          onLeft: (failure) => Telemetry.logNotRevoked(env, failure),
           onRight: () => Effect.void
         })
       )
   })
 
-const read = ({ credentials, provider, timeout }: Addresses) =>
-  settle<{ readonly credentials: Option.Option<Credentials.UserPassword>; readonly enough: boolean }, AuthError>(
+const readCredentials = ({ credentials, provider, timeout }: CommandEnv) =>
+  runBounded<
+    { readonly credentials: Option.Option<Credentials.UserPassword>; readonly sufficient: boolean },
+    AuthError
+  >(
     provider.name,
     () =>
       Effect.map(credentials.read, (credentials) => ({
         credentials,
-        enough: Option.isSome(provider.login(credentials))
+        sufficient: Option.isSome(provider.login(credentials))
       })),
     timeout,
     {
-      late: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
-      broken: () => new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
+      onTimeout: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
+      onDefect: () => new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
     }
   )
 
-/** Carries out what a flight commands. */
-export const carryOut = (
-  to: Addresses,
-  command: Exclude<Command, { readonly _tag: "Land" | "Lock" }>
+/** Carries out a command of a flight. */
+export const interpret = (
+  env: CommandEnv,
+  command: Exclude<Command, { readonly _tag: "Complete" | "AcquireLease" }>
 ): Effect.Effect<Event> => {
   switch (command._tag) {
     case "Load":
-      return Effect.zipWith(Moment.now, load(to), (at, result) =>
+      return Effect.zipWith(Moment.now, load(env), (at, result) =>
         Either.isRight(result)
           ? { _tag: "Loaded", record: result.right, at }
           : { _tag: "LoadFailed", failure: result.left }
       )
     case "ReadCredentials":
-      return Effect.map(read(to), (result) =>
+      return Effect.map(readCredentials(env), (result) =>
         Either.isRight(result)
           ? { _tag: "CredentialsRead", ...result.right }
           : { _tag: "CredentialsFailed", failure: result.left }
       )
     case "Refresh":
       return Effect.map(
-        obtained(to, () => to.provider.refresh(command.tokens)),
+        tokensFrom(env, () => env.provider.refresh(command.tokens)),
         (result) =>
           Either.isRight(result)
             ? { _tag: "Refreshed", tokens: result.right }
@@ -157,10 +160,10 @@ export const carryOut = (
       )
     case "Login":
       return Effect.map(
-        obtained(
-          to,
-          () => Option.getOrElse(to.provider.login(command.credentials), () => Effect.fail(nothingToLogInWith)),
-          to.provider.loginPause
+        tokensFrom(
+          env,
+          () => Option.getOrElse(env.provider.login(command.credentials), () => Effect.fail(noCredentials)),
+          env.provider.extraLoginTime
         ),
         (result) =>
           Either.isRight(result)
@@ -169,24 +172,28 @@ export const carryOut = (
       )
     case "Save":
       return Effect.flatMap(Moment.now, (now) =>
-        Effect.map(save(to, Held.toRecord(command.held, now)), (result) => ({
+        Effect.map(save(env, Tokens.toRecord(command.tokens, now)), (result) => ({
           _tag: "Saved",
-          held: command.held,
+          tokens: command.tokens,
           result,
           at: now
         }))
       )
-    case "Amend":
+    case "RecordRefreshState":
       return Effect.flatMap(Moment.now, (now) =>
-        Effect.map(save(to, Held.toRecord(command.held, now)), (result) => ({ _tag: "Amended", result, at: now }))
+        Effect.map(save(env, Tokens.toRecord(command.tokens, now)), (result) => ({
+          _tag: "RefreshStateRecorded",
+          result,
+          at: now
+        }))
       )
     case "Revoke":
-      return Effect.as(revoke(to, command.tokens), { _tag: "Revoked" })
+      return Effect.as(revoke(env, command.tokens), { _tag: "Revoked" })
   }
 }
 
-/** What a log in asked for by name says when there is nothing to log in with. */
-export const nothingToLogInWith = new Misconfigured({
+/** The failure of a login by name without sufficient credentials. */
+export const noCredentials = new Misconfigured({
   field: "credentials",
-  problem: "there is nothing to log in with; provide what this provider needs for it, or adopt tokens"
+  problem: "there is nothing to log in with; provide the credentials that this provider needs, or adopt tokens"
 })

@@ -1,82 +1,112 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
+import { Misconfigured } from "../../common/AuthError.js"
+import { ignoreCause } from "../../common/bounded.js"
+import { toNanos } from "../../common/duration.js"
 import type * as Moment from "../../common/Moment.js"
+import { withFiber } from "../../common/runtime.js"
+import { duration, positive } from "../../common/validate.js"
 import type * as AuthProvider from "../../provider/AuthProvider.js"
 import type * as Credentials from "../../provider/Credentials.js"
-import type * as Keeper from "../../store/recordStore.js"
-import { apart, type said } from "../../telemetry/labels.js"
+import * as RecordStore from "../../store/recordStore.js"
+import { TokenStore } from "../../store/TokenStore.js"
+import type * as Token from "../../token/Token.js"
 import * as Status from "../machine/Status.js"
-import type * as SessionState from "../machine/state.js"
-import * as Held from "../machine/tokens.js"
-import type * as Section from "./lease.js"
-import * as News from "./transitionLog.js"
+import * as Snapshot from "../machine/snapshot.js"
+import type { Now, State } from "../machine/state.js"
+import * as Tokens from "../machine/tokens.js"
+import * as FiberContext from "./fiberContext.js"
+import type * as Lease from "./lease.js"
+import { logTransition } from "./transitionLog.js"
 
-/** What the sessions of one layer have in common. */
-export interface Setting {
-  readonly keeper: Keeper.Keeper
+/** The configuration that the sessions of one layer share. */
+export interface Config {
+  readonly recordStore: RecordStore.RecordStore
   readonly leeway: Duration.Duration
-  /** On the monotonic clock. */
+  /** In nanoseconds of the monotonic clock. */
   readonly patience: bigint
   readonly timeout: Duration.Duration
   readonly shutdownDeadline: Duration.Duration
-  /** What the fibers of a session run with and say of themselves, whichever caller started them. */
-  readonly said: Effect.Effect.Success<typeof said>
-  /** Told when a flight has ended, or anything else has changed: the renewal listens. */
-  readonly onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
+  /** The context and FiberRefs captured when the session was made. Its fibers use these, not those of the caller that started them. */
+  readonly fiberContext: FiberContext.FiberContext
+  /** Called at the end of a flight and after any other change: the renewal listens here. */
+  onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
 }
 
-/** The state of a session, and since when it looks as it does. */
-interface Snapshot {
-  readonly state: SessionState.State
-  readonly since: Status.Since
+/** The options that sessions have in common. */
+interface CommonOptions {
+  readonly leeway?: Duration.DurationInput | undefined
+  readonly patience?: Duration.DurationInput | undefined
+  readonly timeout?: Duration.DurationInput | undefined
+  readonly shutdownDeadline?: Duration.DurationInput | undefined
 }
 
-/** What a session has while something happens to it. At rest it would be most of what a session costs. */
+/** Makes the configuration from options. Fails with `Misconfigured`, which names the option. */
+export const makeConfig = (
+  options: CommonOptions,
+  onChange?: Config["onChange"]
+): Effect.Effect<Config, Misconfigured, TokenStore> =>
+  Effect.all({
+    recordStore: Effect.map(TokenStore, RecordStore.make),
+    leeway: duration("leeway", options.leeway ?? "5 minutes"),
+    patience: Effect.map(duration("patience", options.patience ?? "3 seconds"), toNanos),
+    timeout: positive("timeout", options.timeout ?? "10 seconds"),
+    shutdownDeadline: duration("shutdownDeadline", options.shutdownDeadline ?? "10 seconds"),
+    onChange: Effect.succeed(onChange),
+    fiberContext: FiberContext.capture
+  })
+
+/** Allocated while a transition, flight or save is in progress and dropped afterwards: it would be most of an idle session's memory. */
 interface Work {
-  readonly guard: SynchronizedRef.SynchronizedRef<SessionState.State>
-  /** How many changes are under way, or wait for the guard. */
-  changes: number
-  /** The fibers that no caller can interrupt. */
+  /** Guards each change of state. */
+  readonly mutex: SynchronizedRef.SynchronizedRef<State>
+  /** The number of transitions under way or waiting for the mutex. */
+  transitions: number
+  /** The fibers of the session, which no caller can interrupt. */
   readonly owned: Set<Fiber.RuntimeFiber<void>>
-  /** Law 18: whether what the store could not keep is being saved, and by whom. */
+  /** Whether unsaved state is being saved in the background, and by which fiber (law 18). */
   saving: boolean
   saver: Fiber.RuntimeFiber<void> | undefined
-  section: Section.Section | undefined
+  lease: Lease.Lease | undefined
 }
 
-/** A session as it runs. At rest it is this record and nothing else: no fiber, no lock, no closure. */
+const neverRead: Exit.Exit<Token.AccessToken> = Exit.die("never read")
+
+/** A running session. While idle it is this record and nothing else: no fiber, no lock, no closure. */
 export class Engine {
-  readonly setting: Setting
+  readonly config: Config
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly key: string
   readonly label: string | undefined
-  /** The only mirror of the state, with the three fields after it; published by each change and nowhere else. */
-  snapshot: Snapshot
-  // What a reader of a fresh token needs of it, one step nearer: reading many sessions in turn is waiting for memory.
-  freshMillis = Held.notFresh.freshMillis
-  freshNanos = Held.notFresh.freshNanos
-  exit = Held.notFresh.exit
+  /** The state and its derived values, published by each transition and nowhere else. */
+  snapshot: Snapshot.Snapshot
+  // The fresh token and its end by either clock, copied from the snapshot: with many sessions, a read is memory latency.
+  freshUntilMillis = Number.NEGATIVE_INFINITY
+  freshUntilNanos = 0n
+  freshToken = neverRead
   work: Work | undefined = undefined
-  /** Whoever listens to the changes of status, and how many they are. */
+  /** The subscribers of `changes`, and their number. */
   watchers: PubSub.PubSub<Status.Status> | undefined = undefined
-  watched = 0
-  readable = true
-  complained = false
+  watcherCount = 0
+  storeReadable = true
+  saveFailureLogged = false
   /** The refresh token whose end was warned of. */
-  warned: unknown = undefined
+  expiryWarned: unknown = undefined
   closed = false
 
   constructor(
-    options: Pick<Engine, "setting" | "provider" | "credentials" | "key" | "label">,
-    state: SessionState.State,
+    options: Pick<Engine, "config" | "provider" | "credentials" | "key" | "label">,
+    state: State,
     made: Moment.Moment
   ) {
-    this.setting = options.setting
+    this.config = options.config
     this.provider = options.provider
     this.credentials = options.credentials
     this.key = options.key
@@ -84,141 +114,184 @@ export class Engine {
     this.snapshot = { state, since: { state: "signed-out", at: made.millis } }
   }
 
-  get keeper() {
-    return this.setting.keeper
+  get recordStore() {
+    return this.config.recordStore
   }
 
   get leeway() {
-    return this.setting.leeway
+    return this.config.leeway
   }
 
   get timeout() {
-    return this.setting.timeout
+    return this.config.timeout
   }
 }
 
-const publish = (engine: Engine, snapshot: Snapshot): void => {
-  const { exit, freshMillis, freshNanos } = Held.freshness(snapshot.state.held, engine.leeway)
+const publish = (engine: Engine, snapshot: Snapshot.Snapshot): void => {
+  const fresh = Tokens.freshToken(snapshot.state.current, engine.leeway)
   engine.snapshot = snapshot
-  engine.freshMillis = freshMillis
-  engine.freshNanos = freshNanos
-  engine.exit = exit
+  engine.freshUntilMillis = fresh === undefined ? Number.NEGATIVE_INFINITY : fresh.untilMillis
+  engine.freshUntilNanos = fresh === undefined ? 0n : fresh.untilNanos
+  engine.freshToken = fresh === undefined ? neverRead : Exit.succeed(fresh.token)
 }
 
-/** Both clocks, and chance. */
-export const reading: Effect.Effect<SessionState.Now> = Effect.flatMap(Random.next, (random) =>
+/** Reads both clocks, and a random number. */
+export const now: Effect.Effect<Now> = Effect.flatMap(Random.next, (random) =>
   Effect.clockWith((clock) =>
-    // Not spread: each object that a spread makes of this has a shape of its own.
+    // Not spread: every object that a spread makes of this has a shape of its own.
     Effect.succeed({ millis: clock.unsafeCurrentTimeMillis(), nanos: clock.unsafeCurrentTimeNanos(), random })
   )
 )
 
-export const busy = (engine: Engine): Work => {
+/** Returns the work in progress, which is allocated if there is none. */
+export const acquireWork = (engine: Engine): Work => {
   engine.work ??= {
-    guard: SynchronizedRef.unsafeMake(engine.snapshot.state),
-    changes: 0,
+    mutex: SynchronizedRef.unsafeMake(engine.snapshot.state),
+    transitions: 0,
     owned: new Set(),
     saving: false,
     saver: undefined,
-    section: undefined
+    lease: undefined
   }
   return engine.work
 }
 
-export const rest = (engine: Engine): void => {
+/** Drops the work if none is left. */
+export const releaseWork = (engine: Engine): void => {
   const { work } = engine
-  if (work?.changes === 0 && work.owned.size === 0 && !work.saving) engine.work = undefined
+  if (work?.transitions === 0 && work.owned.size === 0 && !work.saving) engine.work = undefined
 }
 
-/** What it looks like from outside. */
+/** Returns the status of a session. */
 export const status = (engine: Engine): Effect.Effect<Status.Status> =>
-  Effect.map(reading, (now) => Status.make(engine, engine.snapshot.state, now, engine.snapshot.since))
+  Effect.map(now, (now) => Snapshot.status(engine, engine.snapshot.state, now, engine.snapshot.since))
 
-type Change<A> = (state: SessionState.State, now: SessionState.Now) => readonly [A, SessionState.State]
+type Transition<A> = (state: State, now: Now) => readonly [A, State]
 
 /**
- * Every change of state goes through here; the snapshot is written nowhere else. It never waits for anyone, and is done
- * where nothing interrupts it.
+ * Changes the state. Every change goes through here, and the snapshot is written nowhere else. It waits for no one but other
+ * transitions, and runs uninterruptibly.
  *
- * What changes nothing is answered without the lock: it is not a fair one, and readers in a tight loop would keep a
- * flight from ever landing.
+ * A transition that changes nothing is answered without the mutex, which is not fair: readers in a tight loop would keep a
+ * flight from ever ending.
  */
-export const transition = <A>(engine: Engine, f: Change<A>): Effect.Effect<A> =>
-  Effect.flatMap(reading, (now) => {
+export const transition = <A>(engine: Engine, f: Transition<A>): Effect.Effect<A> =>
+  Effect.flatMap(now, (now) => {
     const { state } = engine.snapshot
-    const step = f(state, now)
-    return step[1] === state ? Effect.succeed(step[0]) : change(engine, (on) => (on === state ? step : f(on, now)), now)
+    const result = f(state, now)
+    return result[1] === state
+      ? Effect.succeed(result[0])
+      : change(engine, (current) => (current === state ? result : f(current, now)), now)
   })
 
-const change = <A>(
-  engine: Engine,
-  f: (state: SessionState.State) => readonly [A, SessionState.State],
-  now: SessionState.Now
-): Effect.Effect<A> =>
+const change = <A>(engine: Engine, f: (state: State) => readonly [A, State], now: Now): Effect.Effect<A> =>
   Effect.flatMap(
-    guarded(engine, (before) => {
-      const [answer, after] = f(before)
-      const state = Status.stateOf(engine, after, now)
+    withMutex(engine, (before) => {
+      const [value, after] = f(before)
+      const state = Snapshot.publicState(engine, after, now)
       const since = engine.snapshot.since.state === state ? engine.snapshot.since : { state, at: now.millis }
       publish(engine, { state: after, since })
-      const result = Effect.succeed([{ answer, before, after }, after] as const)
+      const result = Effect.succeed([{ value, before, after }, after] as const)
       return engine.watchers === undefined
         ? result
-        : Effect.zipRight(PubSub.publish(engine.watchers, Status.make(engine, after, now, since)), result)
+        : Effect.zipRight(PubSub.publish(engine.watchers, Snapshot.status(engine, after, now, since)), result)
     }),
-    ({ after, answer, before }) =>
-      Effect.as(Effect.zipRight(News.changed(engine, before, after, now), told(engine)), answer)
+    ({ after, before, value }) =>
+      Effect.as(Effect.zipRight(logTransition(engine, before, after, now), notify(engine)), value)
   )
 
-/** One at a time, under a guard that is made when the first comes and let go when the last leaves; uninterruptible. */
-export const guarded = <A, R>(
+/** Runs one body at a time. The mutex exists while it is needed: it is made by the first body and dropped by the last. */
+const withMutex = <A, R>(
   engine: Engine,
-  body: (state: SessionState.State) => Effect.Effect<readonly [A, SessionState.State], never, R>
+  body: (state: State) => Effect.Effect<readonly [A, State], never, R>
 ): Effect.Effect<A, never, R> =>
   Effect.suspend(() => {
-    const work = busy(engine)
+    const work = acquireWork(engine)
     const leave = <B>(then: B): B => {
-      work.changes--
-      rest(engine)
+      work.transitions--
+      releaseWork(engine)
       return then
     }
-    work.changes++
-    return Effect.matchCauseEffect(SynchronizedRef.modifyEffect(work.guard, body), {
+    work.transitions++
+    return Effect.matchCauseEffect(SynchronizedRef.modifyEffect(work.mutex, body), {
       onFailure: (cause) => leave(Effect.failCause(cause)),
       onSuccess: (a) => leave(Effect.succeed(a))
     })
   })
 
-// Whoever listens can neither fail a caller nor a flight (law 32). While a flight is under way, there is nothing to plan.
-export const told = (engine: Engine): Effect.Effect<void> =>
-  engine.setting.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
+/**
+ * Notifies `onChange`. Its failures and defects are ignored (law 32). Not called during a flight: the end of the flight calls
+ * it.
+ */
+export const notify = (engine: Engine): Effect.Effect<void> =>
+  engine.config.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
     ? Effect.void
-    : Effect.catchAllCause(
-        Effect.suspend(() => engine.setting.onChange?.(engine) ?? Effect.void),
-        () => Effect.void
-      )
+    : ignoreCause(Effect.suspend(() => engine.config.onChange?.(engine) ?? Effect.void))
 
-/** Forks a daemon of the session: no caller can interrupt it, and whoever closes waits for it (laws 7 and 8). */
-export const own = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
-  Effect.withFiberRuntime<void>((self) => {
-    known(engine, self as Fiber.RuntimeFiber<void>)
-    return Effect.zipRight(apart(engine), effect)
+/** Forks a daemon that the session owns: no caller can interrupt it, and closing waits for it (laws 7 and 8). */
+export const forkOwned = (engine: Engine, effect: Effect.Effect<void>): Effect.Effect<Fiber.Fiber<void>> =>
+  withFiber<void>((self) => {
+    track(engine, self)
+    return Effect.zipRight(FiberContext.install(engine), effect)
   }).pipe(
     Effect.uninterruptible,
     Effect.forkDaemon,
     Effect.map((fiber) => {
-      known(engine, fiber)
+      track(engine, fiber)
       return fiber
     })
   )
 
-/** Notes a fiber of the session. The fiber and the one that forked it both do, so that whoever closes is sure to see it. */
-const known = (engine: Engine, fiber: Fiber.RuntimeFiber<void>): void => {
-  const { owned } = busy(engine)
+/** Tracks a fiber until it ends. Both the fiber and its parent call this, so that closing is sure to see it. */
+const track = (engine: Engine, fiber: Fiber.RuntimeFiber<void>): void => {
+  const { owned } = acquireWork(engine)
   if (owned.has(fiber)) return
   owned.add(fiber)
   fiber.addObserver(() => {
     owned.delete(fiber)
-    rest(engine)
+    releaseWork(engine)
   })
 }
+
+/** The current status and those after each change. Reading and subscribing are one step, so that none is missed or repeated. */
+export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
+  Stream.unwrapScoped(
+    withMutex(engine, (state) =>
+      Effect.gen(function* () {
+        const first = Stream.make(Snapshot.status(engine, state, yield* now, engine.snapshot.since))
+        if (engine.closed) return [first, state] as const
+        // Counted before it subscribes, so that a watcher that leaves takes nothing away from one that comes.
+        yield* Effect.acquireRelease(
+          Effect.sync(() => engine.watcherCount++),
+          () =>
+            Effect.suspend(() => {
+              engine.watcherCount--
+              if (engine.watcherCount === 0) engine.watchers = undefined
+              return notify(engine)
+            })
+        )
+        engine.watchers ??= yield* PubSub.sliding<Status.Status>(64)
+        const later = yield* PubSub.subscribe(engine.watchers)
+        return [Stream.concat(first, Stream.fromQueue(later)), state] as const
+      })
+    ).pipe(Effect.uninterruptible)
+  ).pipe(Stream.changesWith(Status.equivalence))
+
+const closedProblem = "the layer of this session has closed"
+
+/** Makes the failure of a call after the session, or its map, has closed. */
+export const hasClosed = (field: string): Misconfigured => new Misconfigured({ field, problem: closedProblem })
+
+/** Tells whether a failure is one of {@link hasClosed}. */
+export const isClosedError = (u: unknown): boolean => u instanceof Misconfigured && u.problem === closedProblem
+
+const engines = new WeakMap<object, Engine>()
+
+/** Registers the engine behind a session. */
+export const register = <S extends object>(session: S, engine: Engine): S => {
+  engines.set(session, engine)
+  return session
+}
+
+/** Returns the engine behind a session that `Session.make` made. */
+export const of = (session: object): Engine | undefined => engines.get(session)

@@ -10,117 +10,120 @@ import * as Random from "effect/Random"
 import { StoreFailure } from "../../common/AuthError.js"
 import * as Moment from "../../common/Moment.js"
 import type * as TokenStore from "../../store/TokenStore.js"
-import * as RenewalPolicy from "../../token/RenewalPolicy.js"
-import type { Event } from "../machine/order.js"
-import * as Courier from "./commands.js"
-import type { Landing } from "./waiters.js"
+import { leaseRetryDelay } from "../../token/backoff.js"
+import type { Event, FlightId } from "../machine/state.js"
+import * as Commands from "./commands.js"
 
-/** Law 20: the exclusive section of a session's key, which it has for as long as one of its flights is in it. */
-export interface Section {
-  /** Waits for it, unless somebody else obtains a newer generation, or the flight is not `wanted` any more. */
-  readonly enter: (landing: Landing, known: TokenStore.Version, wanted: Effect.Effect<boolean>) => Effect.Effect<Event>
-  /** Gives it back when the last flight has left. */
-  readonly leave: (landing: Landing) => Effect.Effect<unknown>
+/** The lease on a session's key (law 20). The session holds it for as long as one of its flights needs it. */
+export interface Lease {
+  /** Waits for the lease, unless another process obtains a newer generation or the flight is not `wanted` any more. */
+  readonly acquire: (id: FlightId, known: TokenStore.Version, wanted: Effect.Effect<boolean>) => Effect.Effect<Event>
+  /** Ends a flight's need of the lease, and releases it after the last flight. */
+  readonly release: (id: FlightId) => Effect.Effect<unknown>
 }
 
-/** The exclusive section while this session has it, or waits for it. */
-interface Hold {
+/** An ownership of the lease, held or waited for. */
+interface Ownership {
   readonly owner: string
-  readonly flights: Set<Landing>
-  beat: Fiber.Fiber<unknown> | undefined
+  readonly flights: Set<FlightId>
+  heartbeat: Fiber.Fiber<unknown> | undefined
 }
 
-export const make = (to: Courier.Addresses): Section => {
-  let hold: Hold | undefined
-  let givenBack: Effect.Effect<void> = Effect.void
+/** How often the holder of a lease renews it: every two and a half seconds. */
+const heartbeatInterval = Duration.millis(2500)
 
-  /** One try for it. None says that somebody else has it, and has nothing to show yet. */
+/** Makes the lease of a session. Nothing is asked of the store before a flight needs it. */
+export const make = (env: Commands.CommandEnv): Lease => {
+  let ownership: Ownership | undefined
+  let released: Effect.Effect<void> = Effect.void
+
+  /** Tries once. `none`: another owner holds the lease and has not saved anything newer. */
   const attempt = (owner: string, known: TokenStore.Version): Effect.Effect<Option.Option<Event>> =>
-    Effect.flatMap(to.keeper.lease(to.key, owner), (leased) =>
+    Effect.flatMap(env.recordStore.lease(env.key, owner), (leased) =>
       Either.isLeft(leased)
-        ? Effect.succeedSome({ _tag: "LockFailed", failure: leased.left, taken: false })
-        : Effect.zipWith(Moment.now, Courier.load(to), (at, found): Option.Option<Event> => {
-            const mine = leased.right
-            if (Either.isLeft(found)) return Option.some({ _tag: "LockFailed", failure: found.left, taken: false })
-            const record = found.right
-            return mine || Option.exists(record, ({ generation }) => generation > known.generation)
-              ? Option.some({ _tag: "Locked", record, mine, at })
+        ? Effect.succeedSome({ _tag: "LeaseFailed", failure: leased.left, busy: false })
+        : Effect.zipWith(Moment.now, Commands.load(env), (at, loaded): Option.Option<Event> => {
+            const acquired = leased.right
+            if (Either.isLeft(loaded)) return Option.some({ _tag: "LeaseFailed", failure: loaded.left, busy: false })
+            const record = loaded.right
+            return acquired || Option.exists(record, ({ generation }) => generation > known.generation)
+              ? Option.some({ _tag: "LeaseAwaited", record, acquired, at })
               : Option.none()
           })
     )
 
   const wait = (owner: string, known: TokenStore.Version, wanted: Effect.Effect<boolean>): Effect.Effect<Event> => {
-    const again = (tries: number, since: Moment.Moment): Effect.Effect<Event> =>
+    const again = (attempts: number, since: Moment.Moment): Effect.Effect<Event> =>
       Effect.flatMap(attempt(owner, known), (event) =>
         Option.isSome(event)
           ? Effect.succeed(event.value)
-          : Effect.flatMap(Effect.all([Moment.now, Random.next, wanted]), ([now, random, goesOn]) =>
-              !goesOn || Moment.monotonicAge(since, now) >= Duration.toMillis(Courier.longestWait(to))
-                ? Effect.succeed(taken)
+          : Effect.flatMap(Effect.all([Moment.now, Random.next, wanted]), ([now, random, isWanted]) =>
+              !isWanted || Moment.monotonicAge(since, now) >= Duration.toMillis(Commands.maxLeaseWait(env))
+                ? Effect.succeed(leaseBusy)
                 : Effect.zipRight(
-                    Effect.interruptible(Effect.sleep(RenewalPolicy.lockDelay(tries, random))),
-                    Effect.suspend(() => again(tries + 1, since))
+                    Effect.interruptible(Effect.sleep(leaseRetryDelay(attempts, random))),
+                    Effect.suspend(() => again(attempts + 1, since))
                   )
             )
       )
-    return Effect.catchSomeCause(
+    return Effect.catchAllCause(
       Effect.flatMap(Moment.now, (since) => again(1, since)),
-      (cause) => Option.liftPredicate(Cause.isInterruptedOnly)(cause).pipe(Option.as(Effect.succeed(taken)))
+      (cause) => (Cause.isInterruptedOnly(cause) ? Effect.succeed(leaseBusy) : Effect.failCause(cause))
     )
   }
 
-  const enter: Section["enter"] = (landing, known, wanted) =>
+  const acquire: Lease["acquire"] = (id, known, wanted) =>
     Effect.suspend(() => {
-      // Under a name of its own each time, so that giving one back never gives back the next.
-      hold ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), beat: undefined }
-      const { owner } = hold
-      hold.flights.add(landing)
-      return givenBack.pipe(
+      // Each ownership has a name of its own, so that releasing one never releases the next.
+      ownership ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), heartbeat: undefined }
+      const { owner } = ownership
+      ownership.flights.add(id)
+      return released.pipe(
         Effect.zipRight(wait(owner, known, wanted)),
-        Effect.tap((event) => (event._tag === "Locked" && event.mine ? stayAlive : leave(landing)))
+        Effect.tap((event) => (event._tag === "LeaseAwaited" && event.acquired ? startHeartbeat : release(id)))
       )
     })
 
-  const leave: Section["leave"] = (landing) =>
+  const release: Lease["release"] = (id) =>
     Effect.suspend(() => {
-      if (!hold?.flights.delete(landing) || hold.flights.size > 0) return Effect.void
-      const { beat, owner } = hold
-      hold = undefined
-      const release = to.keeper.release(to.key, owner)
-      if (to.keeper.immediate) return release
+      if (!ownership?.flights.delete(id) || ownership.flights.size > 0) return Effect.void
+      const { heartbeat, owner } = ownership
+      ownership = undefined
+      const release = env.recordStore.release(env.key, owner)
+      if (env.recordStore.isSynchronous) return release
       const done = Deferred.unsafeMake<void>(FiberId.none)
-      givenBack = Deferred.await(done)
-      // A beat on its way must have arrived before the lease is given back, or it would take it again for nobody.
-      const still = beat === undefined ? Effect.void : Fiber.interrupt(beat)
-      return still.pipe(Effect.zipRight(toItsEnd(release)), Effect.zipRight(Deferred.succeed(done, void 0)))
+      released = Deferred.await(done)
+      // A heartbeat under way has to end first: after the release it would take the lease again, for no one.
+      const stopped = heartbeat === undefined ? Effect.void : Fiber.interrupt(heartbeat)
+      return stopped.pipe(Effect.zipRight(detached(release)), Effect.zipRight(Deferred.succeed(done, void 0)))
     })
 
-  /** A living holder keeps its lease. That it was lost all the same cancels nothing: what is sent is sent. */
-  const stayAlive: Effect.Effect<unknown> = Effect.suspend(() => {
-    const mine = hold
-    if (to.keeper.immediate || mine === undefined || mine.beat !== undefined) return Effect.void
-    const { owner } = mine
-    return Effect.sleep(RenewalPolicy.leaseBeat).pipe(
-      Effect.zipRight(Effect.uninterruptible(toItsEnd(to.keeper.lease(to.key, owner)))),
+  /** Renews the lease until it is released. A lost lease does not cancel anything: a request that was sent stays sent. */
+  const startHeartbeat: Effect.Effect<unknown> = Effect.suspend(() => {
+    const current = ownership
+    if (env.recordStore.isSynchronous || current === undefined || current.heartbeat !== undefined) return Effect.void
+    const { owner } = current
+    return Effect.sleep(heartbeatInterval).pipe(
+      Effect.zipRight(Effect.uninterruptible(detached(env.recordStore.lease(env.key, owner)))),
       Effect.forever,
       Effect.interruptible,
       Effect.forkDaemon,
-      Effect.flatMap((fiber) => Effect.sync(() => (mine.beat = fiber)))
+      Effect.flatMap((fiber) => Effect.sync(() => (current.heartbeat = fiber)))
     )
   })
 
-  return { enter, leave }
+  return { acquire, release }
 }
 
-/** In a fiber of its own: whoever waits may have been interrupted, by a closing session or at the end of the beating. */
-const toItsEnd = <A>(effect: Effect.Effect<A>): Effect.Effect<unknown> =>
+/** Runs in a fiber of its own, because the waiting fiber may be interrupted when the session closes or the heartbeat stops. */
+const detached = <A>(effect: Effect.Effect<A>): Effect.Effect<unknown> =>
   Effect.flatMap(Effect.forkDaemon(effect), Fiber.await)
 
-const taken: Event = {
-  _tag: "LockFailed",
-  taken: true,
+const leaseBusy: Event = {
+  _tag: "LeaseFailed",
+  busy: true,
   failure: new StoreFailure({
-    operation: "lock",
-    problem: "another process is obtaining a token, and goes on for too long"
+    operation: "lease",
+    problem: "timed out waiting for another process to finish its token request"
   })
 }

@@ -4,17 +4,18 @@ import * as Exit from "effect/Exit"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import type * as AuthError from "../../common/AuthError.js"
+import * as AuthError from "../../common/AuthError.js"
+import { ignoreCause } from "../../common/bounded.js"
+import { hasSpan, withFiber } from "../../common/runtime.js"
 import * as AuthMetrics from "../../telemetry/AuthMetrics.js"
-import { attributes, labels, log, type Observed, quietly, tell } from "../../telemetry/labels.js"
+import { attributes, labels, log, type Subject, tryMetric } from "../../telemetry/labels.js"
 import type * as Token from "../../token/Token.js"
-import { isUnknown } from "../machine/gate.js"
-import type { Command, Event } from "../machine/order.js"
-import { countWaiting, type Landing } from "./waiters.js"
+import type { Command, Event } from "../machine/state.js"
+import { countWaiting, type Waiters } from "./waiters.js"
 
 /**
- * Runs an effect once, in a span if the tracer makes one. A tracer that breaks, before it or after it, changes nothing of
- * how it ends (law 32): the answer of an exchange may be the only copy of a refresh token.
+ * Runs an effect once, in a span if the tracer makes one. A tracer that throws does not change its result (law 32): a token
+ * response may be the only copy of a refresh token.
  */
 const traced = <A, E>(
   name: string,
@@ -29,7 +30,7 @@ const traced = <A, E>(
       const end = (exit: Exit.Exit<A, E>) => (ended = exit)
       return Effect.matchCauseEffect(run(span), {
         onFailure: (cause) => end(Exit.failCause(cause)),
-        onSuccess: (answer) => end(Exit.succeed(answer))
+        onSuccess: (value) => end(Exit.succeed(value))
       })
     }).pipe(Effect.catchAllCause((cause) => ended ?? (began ? Effect.failCause(cause) : run(undefined))))
   })
@@ -40,7 +41,7 @@ const outcomeOf = (failure: AuthError.AuthError): string => {
   switch (failure._tag) {
     case "NetworkFailure":
     case "MalformedResponse":
-      return isUnknown(failure) ? "unknown" : "not-spent"
+      return AuthError.isUnknown(failure) ? "unknown" : "not-spent"
     case "Misconfigured":
       return "misconfigured"
     default:
@@ -48,98 +49,104 @@ const outcomeOf = (failure: AuthError.AuthError): string => {
   }
 }
 
-/** The spans of a flight's exchanges, for those who wait for it to link to. */
-const spans = new WeakMap<Landing, Array<Tracer.AnySpan>>()
+/** The spans of a flight's token requests, to which its waiters link. */
+const spans = new WeakMap<Waiters, Array<Tracer.AnySpan>>()
 
 /**
- * Counts, times and traces an exchange. Its span has no parent: it belongs to nobody who happens to wait for it.
+ * Counts, times and traces a token request. Its span has no parent, because the request belongs to none of its waiters.
  */
-export const exchange = <A>(
-  of: Observed,
+export const observe = <A>(
+  subject: Subject,
   kind: Kind,
   run: Effect.Effect<A>,
   failureOf: (result: A) => AuthError.AuthError | undefined,
-  landing?: Landing
+  waiters?: Waiters
 ): Effect.Effect<A> =>
   Effect.clockWith((clock) => {
     const since = clock.unsafeCurrentTimeNanos()
     let result: Option.Option<A> = Option.none()
-    const options: Tracer.SpanOptions = { root: true, kind: "client", attributes: attributes(of) }
+    const options: Tracer.SpanOptions = { root: true, kind: "client", attributes: attributes(subject) }
     return traced(`auth.${kind}`, options, (span) => {
-      if (landing !== undefined && span !== undefined) spans.set(landing, [...(spans.get(landing) ?? []), span])
+      if (waiters !== undefined && span !== undefined) spans.set(waiters, [...(spans.get(waiters) ?? []), span])
       const within = span === undefined ? run : Effect.withParentSpan(run, span)
-      return Effect.flatMap(within, (answer) => {
-        result = Option.some(answer)
-        const failure = failureOf(answer)
+      return Effect.flatMap(within, (value) => {
+        result = Option.some(value)
+        const failure = failureOf(value)
         const outcome = failure === undefined ? (kind === "revoke" ? "revoked" : "obtained") : outcomeOf(failure)
         const seconds = Number(clock.unsafeCurrentTimeNanos() - since) / 1e9
-        tell(() => AuthMetrics.exchanges.unsafeUpdate(1, labels(of, { kind, outcome })))
-        tell(() => AuthMetrics.exchangeDuration.unsafeUpdate(seconds, labels(of, { kind })))
-        tell(() => span?.attribute("auth.outcome", outcome))
-        return failure === undefined ? Effect.succeed(answer) : Effect.fail(failure)
+        tryMetric(() => AuthMetrics.tokenRequests.unsafeUpdate(1, labels(subject, { kind, outcome })))
+        tryMetric(() => AuthMetrics.tokenRequestDuration.unsafeUpdate(seconds, labels(subject, { kind })))
+        tryMetric(() => span?.attribute("auth.outcome", outcome))
+        return failure === undefined ? Effect.succeed(value) : Effect.fail(failure)
       })
     }).pipe(
       Effect.catchAll((failure) => Option.match(result, { onNone: () => Effect.die(failure), onSome: Effect.succeed }))
     )
   })
 
-/** What the command of a flight is to those who look on, and what became of it. */
+/** The kind of token request that a command makes, if it makes one. */
 export const kindOf = ({ _tag }: Command): Kind | undefined =>
   _tag === "Refresh" ? "refresh" : _tag === "Login" ? "login" : undefined
 
+/** The failure that an event reports. */
 export const failureOf = (event: Event): AuthError.AuthError | undefined =>
   "failure" in event ? event.failure : undefined
 
-/** What became of a save: a conflict is counted; a store that fails is told of once, and once more when it works again. */
-export const saved = (
-  of: Observed & { complained: boolean },
+/** Counts a conflict, logs a store that fails once, and once more when it works again. */
+export const logSave = (
+  subject: Subject & { saveFailureLogged: boolean },
   generation: number,
   result: Either.Either<boolean, AuthError.StoreFailure>
 ): Effect.Effect<void> => {
-  const { complained } = of
-  const { name } = of.provider
-  of.complained = Either.isLeft(result)
+  const { saveFailureLogged } = subject
+  const { name } = subject.provider
+  subject.saveFailureLogged = Either.isLeft(result)
   if (Either.isLeft(result)) {
-    const text = `${name}: ${result.left.message}; saving is tried again`
-    return log(of, generation, complained ? LogLevel.Debug : LogLevel.Warning, text)
+    const text = `${name}: ${result.left.message}; saving is retried`
+    return log(subject, generation, saveFailureLogged ? LogLevel.Debug : LogLevel.Warning, text)
   }
-  if (!result.right) tell(() => AuthMetrics.storeConflicts.unsafeUpdate(1, labels(of)))
-  return complained ? log(of, generation, LogLevel.Info, `${name}: the token store saves again`) : Effect.void
+  if (!result.right) tryMetric(() => AuthMetrics.storeConflicts.unsafeUpdate(1, labels(subject)))
+  return saveFailureLogged
+    ? log(subject, generation, LogLevel.Info, `${name}: the token store saves again`)
+    : Effect.void
 }
 
-export const notRevoked = (of: Observed, failure: AuthError.AuthError): Effect.Effect<void> =>
-  quietly(Effect.logWarning(`${of.provider.name}: tokens were not revoked: ${failure.message}`))
+/** Logs that tokens could not be revoked. */
+export const logNotRevoked = (subject: Subject, failure: AuthError.AuthError): Effect.Effect<void> =>
+  ignoreCause(Effect.logWarning(`${subject.provider.name}: tokens were not revoked: ${failure.message}`))
 
-export const staleRead = (of: Observed): void => tell(() => AuthMetrics.staleReads.unsafeUpdate(1, labels(of)))
+/** Counts a read that was answered with a stale token. */
+export const countStaleRead = (subject: Subject): void =>
+  tryMetric(() => AuthMetrics.staleReads.unsafeUpdate(1, labels(subject)))
 
-/** Waits for something, and is counted while it does; `restore` is of a region that nothing else can interrupt. */
-export const counted = <A, E>(
-  of: Observed,
+/** Counts a caller as waiting while `wait` runs. `restore` makes only the wait interruptible. */
+export const whileWaiting = <A, E>(
+  subject: Subject,
   wait: Effect.Effect<A, E>,
   restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
   Effect.suspend(() => {
-    countWaiting(of, 1)
+    countWaiting(subject, 1)
     return Effect.ensuring(
       restore(wait),
-      Effect.sync(() => countWaiting(of, -1))
+      Effect.sync(() => countWaiting(subject, -1))
     )
   })
 
-/** Waits for a flight. A caller within a span gets one of its own for that, linked to the exchanges that it waited for. */
-export const wait = (
-  of: Observed,
-  landing: Landing
+/** Waits for a flight. A caller within a span gets a span for the wait, linked to the token requests it waited for. */
+export const awaitToken = (
+  subject: Subject,
+  waiters: Waiters
 ): Effect.Effect<Option.Option<Token.AccessToken>, AuthError.AuthError> =>
-  Effect.withFiberRuntime(({ currentSpan }) =>
-    currentSpan === undefined
-      ? landing.token
-      : traced("auth.wait", { attributes: attributes(of) }, (span) =>
+  withFiber((fiber) =>
+    !hasSpan(fiber)
+      ? waiters.awaitToken
+      : traced("auth.wait", { attributes: attributes(subject) }, (span) =>
           Effect.ensuring(
-            landing.token,
+            waiters.awaitToken,
             Effect.sync(() => {
-              const links = (spans.get(landing) ?? []).map(link)
-              if (links.length > 0) tell(() => span?.addLinks(links))
+              const links = (spans.get(waiters) ?? []).map(link)
+              if (links.length > 0) tryMetric(() => span?.addLinks(links))
             })
           )
         )

@@ -2,112 +2,121 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
-import * as FiberRef from "effect/FiberRef"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import { ignoreCause } from "../../common/bounded.js"
 import type * as Moment from "../../common/Moment.js"
+import { minimumLogLevel, withFiber } from "../../common/runtime.js"
 import * as AuthMetrics from "../../telemetry/AuthMetrics.js"
-import { labels, log, type Observed, quietly, tell } from "../../telemetry/labels.js"
-import type { Block, State } from "../machine/state.js"
-import * as Held from "../machine/tokens.js"
+import { labels, log, type Subject, tryMetric } from "../../telemetry/labels.js"
+import type { Gate, State } from "../machine/state.js"
+import * as Tokens from "../machine/tokens.js"
 
-/** Whose news these are; `warned` is the refresh token whose end was warned of. */
-type Watched = Observed & { warned: unknown }
+/** A session, and the refresh token whose end was warned of. */
+type LoggedSession = Subject & { expiryWarned: unknown }
 
-/** What is worth telling of a change: cool-downs, refusals and recoveries, each once, however many callers it meets. */
-export const changed = (of: Watched, before: State, after: State, now: Moment.Moment): Effect.Effect<void> =>
-  isQuiet(before, after)
+/** Logs and measures a transition: cool-downs, refusals and recoveries, each once however many callers it affects. */
+export const logTransition = (
+  session: LoggedSession,
+  before: State,
+  after: State,
+  now: Moment.Moment
+): Effect.Effect<void> =>
+  isUneventful(before, after)
     ? Effect.void
-    : quietly(
-        Effect.withFiberRuntime((fiber) => {
-          const least = fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
-          const lines = news(of, before, after, now).filter(([level]) => LogLevel.lessThanEqual(least, level))
+    : ignoreCause(
+        withFiber((fiber) => {
+          const minimum = minimumLogLevel(fiber)
+          const lines = linesOf(session, before, after, now).filter(([level]) => LogLevel.lessThanEqual(minimum, level))
           return lines.length === 0
             ? Effect.void
-            : Effect.forEach(lines, ([level, text]) => log(of, after.generation, level, text()), { discard: true })
+            : Effect.forEach(lines, ([level, text]) => log(session, after.generation, level, text()), { discard: true })
         })
       )
 
-/** Whether nothing changed of what there is to tell of: most steps of a flight are its own affair. */
-const isQuiet = (before: State, after: State): boolean =>
-  after.held === before.held &&
-  after.block === before.block &&
-  after.strikes === before.strikes &&
+/** Tells whether a transition changed nothing that is logged, as most steps of a flight do. */
+const isUneventful = (before: State, after: State): boolean =>
+  after.current === before.current &&
+  after.gate === before.gate &&
+  after.rejections === before.rejections &&
   after.signedOut === before.signedOut
 
-/** A line of a log, whose text is written if it is wanted. */
+/** A log line. Its text is built only if its level is logged. */
 type Line = readonly [LogLevel.LogLevel, () => string]
 
-const news = (of: Watched, before: State, after: State, now: Moment.Moment): ReadonlyArray<Line> => {
-  const { block, held } = after
-  const { name } = of.provider
+const linesOf = (session: LoggedSession, before: State, after: State, now: Moment.Moment): ReadonlyArray<Line> => {
+  const { current, gate } = after
+  const { name } = session.provider
   const lines: Array<Line> = []
-  const dead = held?.refresh._tag === "Dead" ? held.refresh.failure : undefined
-  if (dead !== undefined && before.held?.refresh._tag !== "Dead") {
-    lines.push([LogLevel.Warning, () => `${name}: the refresh token is no good any more: ${dead.message}`])
+  const refusal = current?.refreshState._tag === "Refused" ? current.refreshState.failure : undefined
+  if (refusal !== undefined && before.current?.refreshState._tag !== "Refused") {
+    lines.push([LogLevel.Warning, () => `${name}: the refresh token cannot be used any more: ${refusal.message}`])
   }
-  const refusedAgain = after.refused !== before.refused
-  if (block !== undefined && block !== before.block) {
-    const { failure, failures, until } = block
-    const cools = until !== undefined && (failures > 0 || refusedAgain)
-    if (cools) tell(() => AuthMetrics.coolDowns.unsafeUpdate(1, labels(of, { reason: failure._tag })))
-    // The first failure in a row is news, and so is one that lasts; those between repeat it. What the refresh token's
-    // refusal leads to was told with it, and that nobody has signed in yet is no failure.
-    const known = failures === 0 && failure === before.block?.failure && !refusedAgain
-    const isNews = failures < 2 && failure !== dead && failure._tag !== "SignedOut" && !known
+  const isRefusedAgain = after.refusedLogins !== before.refusedLogins
+  if (gate !== undefined && gate !== before.gate) {
+    const { failure, failures, until } = gate
+    const isCoolDown = until !== undefined && (failures > 0 || isRefusedAgain)
+    if (isCoolDown) {
+      tryMetric(() => AuthMetrics.coolDowns.unsafeUpdate(1, labels(session, { reason: failure._tag })))
+    }
+    // The first failure in a row is logged as a warning, and so is a permanent one; those between repeat it. What follows
+    // from a refused refresh token was logged with it, and that no user has signed in yet is not a failure.
+    const isKnown = failures === 0 && failure === before.gate?.failure && !isRefusedAgain
+    const isNew = failures < 2 && failure !== refusal && failure._tag !== "SignedOut" && !isKnown
     lines.push([
-      isNews ? LogLevel.Warning : LogLevel.Debug,
-      () => `${name}: no token was obtained${again(after, block, now)}: ${failure.message}`
+      isNew ? LogLevel.Warning : LogLevel.Debug,
+      () => `${name}: no token was obtained${retryNote(after, gate, now)}: ${failure.message}`
     ])
   }
-  if (after.strikes !== undefined && after.strikes !== before.strikes) {
-    tell(() => AuthMetrics.coolDowns.unsafeUpdate(1, labels(of, { reason: "Rejections" })))
+  if (after.rejections !== undefined && after.rejections !== before.rejections) {
+    tryMetric(() => AuthMetrics.coolDowns.unsafeUpdate(1, labels(session, { reason: "Rejections" })))
     lines.push([
-      after.strikes.count > 1 ? LogLevel.Debug : LogLevel.Warning,
+      after.rejections.count > 1 ? LogLevel.Debug : LogLevel.Warning,
       () => `${name}: a token that was just obtained was rejected by the API as well`
     ])
   }
-  const left = held === undefined ? Number.POSITIVE_INFINITY : Held.left(held, now)
-  if (held !== undefined && held.issued !== before.held?.issued) {
-    const reserve = before.held === undefined ? Number.POSITIVE_INFINITY : Held.left(before.held, now)
-    if (Number.isFinite(reserve)) {
-      tell(() => AuthMetrics.secondsInReserve.unsafeUpdate(reserve / 1000, labels(of)))
+  const left = current === undefined ? Number.POSITIVE_INFINITY : Tokens.timeLeft(current, now)
+  if (current !== undefined && current.accessGeneration !== before.current?.accessGeneration) {
+    const leftBefore = before.current === undefined ? Number.POSITIVE_INFINITY : Tokens.timeLeft(before.current, now)
+    if (Number.isFinite(leftBefore)) {
+      tryMetric(() => AuthMetrics.secondsLeftAtReplacement.unsafeUpdate(leftBefore / 1000, labels(session)))
     }
-    // Whatever was warned of is over, and who reads warnings wants to know.
-    const recovered = before.block !== undefined && before.block.failure._tag !== "SignedOut"
-    const lives = () =>
-      Number.isFinite(left) ? `, good for ${Duration.format(Duration.seconds(Math.round(left / 1000)))}` : ""
+    // A recovery is logged for whoever read the warning before it.
+    const isRecovery = before.gate !== undefined && before.gate.failure._tag !== "SignedOut"
+    const validity = () =>
+      Number.isFinite(left) ? `, valid for ${Duration.format(Duration.seconds(Math.round(left / 1000)))}` : ""
     lines.push([
-      recovered ? LogLevel.Info : LogLevel.Debug,
-      () => `${name}: a token was obtained${recovered ? " at last" : ""}${lives()}`
+      isRecovery ? LogLevel.Info : LogLevel.Debug,
+      () => `${name}: a token was obtained${isRecovery ? " at last" : ""}${validity()}`
     ])
   }
   if (after.signedOut && !before.signedOut) lines.push([LogLevel.Info, () => `${name}: signed out`])
   if (after.flight === undefined && Number.isFinite(left)) {
-    tell(() => AuthMetrics.secondsToExpiry.unsafeUpdate(left / 1000, labels(of)))
+    tryMetric(() => AuthMetrics.secondsToExpiry.unsafeUpdate(left / 1000, labels(session)))
   }
-  if (held !== undefined && Held.refreshPhase(held, now) === "ends-soon") {
-    const { refreshToken } = held.tokens
-    // The same token arrives anew when another process has renewed with it.
-    if (!Equal.equals(of.warned, refreshToken)) {
-      of.warned = refreshToken
-      const end = () => Option.match(Held.refreshEndsAt(held), { onNone: () => "soon", onSome: DateTime.formatIso })
+  if (current !== undefined && Tokens.refreshTokenPhase(current, now) === "ends-soon") {
+    const { refreshToken } = current.tokens
+    // Compared by value: the same refresh token is received again when another process refreshed with it.
+    if (!Equal.equals(session.expiryWarned, refreshToken)) {
+      session.expiryWarned = refreshToken
+      const end = () =>
+        Option.match(Tokens.refreshExpiresAt(current), { onNone: () => "soon", onSome: DateTime.formatIso })
       lines.push([
         LogLevel.Warning,
-        () => `${name}: the refresh token ends at ${end()}; from then on, only a log in helps`
+        () => `${name}: the refresh token expires at ${end()}; from then on, only a login helps`
       ])
     }
   }
   return lines
 }
 
-/** What comes of a failure by itself. Refused credentials are read again every second, and sent again much later (law 16). */
-const again = ({ refused }: State, { failure, until }: Block, now: Moment.Moment): string => {
-  if (until === undefined) return ", and this is not tried again"
-  if (failure._tag !== "InvalidCredentials") return `, and this is tried again in ${seconds(until - now.nanos)}`
-  return refused === undefined
+/** Says what follows a failure. Refused credentials are read again every second, and sent again much later (law 16). */
+const retryNote = ({ refusedLogins }: State, { failure, until }: Gate, now: Moment.Moment): string => {
+  if (until === undefined) return ", and this is not retried"
+  if (failure._tag !== "InvalidCredentials") return `, and this is retried in ${seconds(until - now.nanos)}`
+  return refusedLogins === undefined
     ? ""
-    : `, and what was refused is not sent again for ${seconds(refused.until - now.nanos)}`
+    : `, and the refused credentials are not sent again for ${seconds(refusedLogins.until - now.nanos)}`
 }
 
 const seconds = (nanos: bigint): string =>

@@ -4,6 +4,7 @@ import type { Path } from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { isNotFound, systemErrorCode } from "../../common/foreignErrors.js"
 import { sha256 } from "../../store/key.js"
 import { byVersion, isNewer, type Version } from "../../store/TokenStore.js"
 
@@ -77,8 +78,6 @@ export const dead = (listed: ReadonlyArray<string>, version: Version, text: stri
     return other !== undefined && name !== text && !isNewer(other, version)
   })
 
-export const isNotFound = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
-
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
@@ -104,8 +103,7 @@ const problems: Readonly<Record<string, string>> = {
 
 /** What is wrong with a folder, in words without anything of what is kept in it. */
 export const problem = (directory: string, error: PlatformError): string => {
-  const code =
-    /^E[A-Z0-9]+/.exec(error.description ?? "")?.[0] ?? (error._tag === "SystemError" ? error.reason : error._tag)
+  const code = systemErrorCode(error)
   return `the folder ${directory} ${problems[code] ?? "cannot be used"} (${code})`
 }
 

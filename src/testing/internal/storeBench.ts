@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { StoreFailure } from "../../common/AuthError.js"
 import type { Service, Version } from "../../store/TokenStore.js"
 import { TokenStore } from "../../store/TokenStore.js"
-import { contentsOf, entry, excerpt, isExactly, told, toldKept } from "./storeEntry.js"
+import { contentsOf, entry, excerpt, isExactly, told, toldStoredEntry } from "./storeEntry.js"
 
 /**
  * A store does not do what the port promises.
@@ -103,7 +103,7 @@ const bench = (law: string, store: Service, key: string): Bench => {
         expect(
           isExactly(kept, version, contents),
           `it keeps ${told(version)} with ${excerpt(contents)}`,
-          `${toldKept(kept)} (key ${JSON.stringify(at)})`
+          `${toldStoredEntry(kept)} (key ${JSON.stringify(at)})`
         )
       ),
     lease: (owner, answer, why, at = key) =>

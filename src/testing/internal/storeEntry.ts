@@ -5,7 +5,7 @@
  */
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import type { Entry, Kept, Version } from "../../store/TokenStore.js"
+import type { Entry, StoredEntry, Version } from "../../store/TokenStore.js"
 
 /**
  * A version; without a revision, the first of its generation.
@@ -57,7 +57,7 @@ export const excerpt = (text: string): string =>
  * @since 0.1.0
  * @category testing
  */
-export const toldKept = (kept: Option.Option<Kept>): string =>
+export const toldStoredEntry = (kept: Option.Option<StoredEntry>): string =>
   Option.match(kept, {
     onNone: () => "it keeps nothing",
     onSome: (kept) => `it keeps ${told(kept)} with ${excerpt(Redacted.value(kept.contents))}`
@@ -69,7 +69,7 @@ export const toldKept = (kept: Option.Option<Kept>): string =>
  * @since 0.1.0
  * @category testing
  */
-export const isExactly = (kept: Option.Option<Kept>, version: Version, contents: string): boolean =>
+export const isExactly = (kept: Option.Option<StoredEntry>, version: Version, contents: string): boolean =>
   Option.exists(
     kept,
     (kept) =>

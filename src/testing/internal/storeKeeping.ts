@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import type { Version } from "../../store/TokenStore.js"
 import { isNewer } from "../../store/TokenStore.js"
 import { type Law, law, together } from "./storeBench.js"
-import { contentsOf, entry, isExactly, told, toldKept, version } from "./storeEntry.js"
+import { contentsOf, entry, isExactly, told, toldStoredEntry, version } from "./storeEntry.js"
 import { bornNames, oddContents, oddKeys } from "./storeOddities.js"
 
 /**
@@ -23,7 +23,7 @@ export const keeping: ReadonlyArray<Law> = [
     "a key that nothing was saved under has nothing",
     Effect.fnUntraced(function* ({ expect, key, store }) {
       const kept = yield* store.load(key)
-      yield* expect(Option.isNone(kept), "it keeps nothing", toldKept(kept))
+      yield* expect(Option.isNone(kept), "it keeps nothing", toldStoredEntry(kept))
     })
   ),
   law(
@@ -148,7 +148,7 @@ export const keeping: ReadonlyArray<Law> = [
           yield* expect(
             Option.exists(kept, (found) => isExactly(kept, found, whole(found))),
             "a reader sees a whole entry at any time",
-            toldKept(kept)
+            toldStoredEntry(kept)
           )
           if (Option.isNone(kept)) return
           yield* expect(

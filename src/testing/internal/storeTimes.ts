@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Moment from "../../common/Moment.js"
 import type { Version } from "../../store/TokenStore.js"
 import { type Bench, type Law, law, long } from "./storeBench.js"
-import { toldKept, version } from "./storeEntry.js"
+import { toldStoredEntry, version } from "./storeEntry.js"
 
 const since = (moment: Moment.Moment) => Effect.map(Moment.now, (now) => Moment.monotonicAge(moment, now))
 
@@ -37,7 +37,7 @@ export const timely = (
     yield* expect(
       age >= 0 && age >= least && age <= most,
       `the age is between ${Math.max(0, least)} and ${most} milliseconds`,
-      Option.isNone(kept) ? toldKept(kept) : `it is ${age}`
+      Option.isNone(kept) ? toldStoredEntry(kept) : `it is ${age}`
     )
   })
 
