@@ -14,17 +14,17 @@ import {
   Option,
   Redacted
 } from "effect"
-import type * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import type { AuthError } from "../../src/common/AuthError.js"
-import * as Credentials from "../../src/provider/Credentials.js"
-import * as OAuth2 from "../../src/providers/OAuth2.js"
-import * as Session from "../../src/session/Session.js"
-import { httpDate } from "../../src/testing/internal/sandboxClient.js"
-import * as Token from "../../src/token/Token.js"
-import { herd, until, value } from "../support/harness.js"
-import { type ManualClock, manually } from "../support/ManualClock.js"
-import { exhibits, Secrets, tap } from "../support/secrets.js"
+import type * as Auth from "../../../src/Auth.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import type { AuthError } from "../../../src/common/AuthError.js"
+import * as Credentials from "../../../src/provider/Credentials.js"
+import * as OAuth2 from "../../../src/providers/OAuth2.js"
+import * as Session from "../../../src/session/Session.js"
+import { httpDate } from "../../../src/testing/internal/sandboxClient.js"
+import * as Token from "../../../src/token/Token.js"
+import { herd, until, value } from "../../support/harness.js"
+import { type ManualClock, manually } from "../../support/ManualClock.js"
+import { exhibits, Secrets, tap } from "../../support/secrets.js"
 
 const secret = Redacted.make<string>
 const user = { username: secret("test-user@example.com"), password: secret("test-password") }

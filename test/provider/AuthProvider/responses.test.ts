@@ -1,18 +1,18 @@
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Duration, Effect, Encoding, Fiber, Layer, Option, Redacted, Schema } from "effect"
-import * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import * as AuthError from "../../src/common/AuthError.js"
-import * as AuthProvider from "../../src/provider/AuthProvider.js"
-import * as Credentials from "../../src/provider/Credentials.js"
-import * as Protocol from "../../src/provider/Protocol.js"
-import * as Session from "../../src/session/Session.js"
-import { httpDate } from "../../src/testing/internal/sandboxClient.js"
-import * as Token from "../../src/token/Token.js"
-import { secret, user, value } from "../support/harness.js"
-import { manually } from "../support/ManualClock.js"
-import { exhibits, Secrets } from "../support/secrets.js"
+import * as Auth from "../../../src/Auth.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import * as AuthError from "../../../src/common/AuthError.js"
+import * as AuthProvider from "../../../src/provider/AuthProvider.js"
+import * as Credentials from "../../../src/provider/Credentials.js"
+import * as Protocol from "../../../src/provider/Protocol.js"
+import * as Session from "../../../src/session/Session.js"
+import { httpDate } from "../../../src/testing/internal/sandboxClient.js"
+import * as Token from "../../../src/token/Token.js"
+import { secret, user, value } from "../../support/harness.js"
+import { manually } from "../../support/ManualClock.js"
+import { exhibits, Secrets } from "../../support/secrets.js"
 
 const Answer = Schema.Struct({
   access: Protocol.Field,
@@ -1242,7 +1242,10 @@ describe("AuthProvider.make", () => {
 
     it("a description that contradicts its Schemas does not compile", () => {
       const { tokens, refusal, ...rest } = acme
-      class Service extends Context.Tag("effect-auth/test/provider/AuthProvider.test/Service")<Service, string>() {}
+      class Service extends Context.Tag("effect-auth/test/provider/AuthProvider/responses.test/Service")<
+        Service,
+        string
+      >() {}
       const needy = Schema.transformOrFail(Schema.String, Schema.String, {
         decode: (text) => Effect.as(Service, text),
         encode: (text) => Effect.succeed(text)

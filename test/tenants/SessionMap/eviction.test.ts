@@ -16,13 +16,24 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import * as AuthError from "../../src/common/AuthError.js"
-import * as TokenStore from "../../src/store/TokenStore.js"
-import * as SessionMap from "../../src/tenants/SessionMap.js"
-import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, herd, provider, type Scripted, secret, until, user, value } from "../support/harness.js"
-import { manually } from "../support/ManualClock.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import * as AuthError from "../../../src/common/AuthError.js"
+import * as TokenStore from "../../../src/store/TokenStore.js"
+import * as SessionMap from "../../../src/tenants/SessionMap.js"
+import * as Token from "../../../src/token/Token.js"
+import {
+  fails,
+  failure,
+  held,
+  herd,
+  provider,
+  type Scripted,
+  secret,
+  until,
+  user,
+  value
+} from "../../support/harness.js"
+import { manually } from "../../support/ManualClock.js"
 
 const bare = HttpClient.make((request) =>
   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(request.headers.authorization ?? "none")))
@@ -262,7 +273,7 @@ describe("many tenants", () => {
 
   it.scoped("a layer of a tag of one's own", () =>
     Effect.gen(function* () {
-      class Merchants extends Context.Tag("effect-auth/test/tenants/SessionMap.test/Merchants")<
+      class Merchants extends Context.Tag("effect-auth/test/tenants/SessionMap/eviction.test/Merchants")<
         Merchants,
         SessionMap.Service<string, Unknown>
       >() {}

@@ -15,17 +15,17 @@ import {
   Scope,
   TestClock
 } from "effect"
-import type * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import type { AuthError } from "../../src/common/AuthError.js"
-import * as Credentials from "../../src/provider/Credentials.js"
-import * as Freddy from "../../src/providers/Freddy.js"
-import * as Session from "../../src/session/Session.js"
-import { httpDate } from "../../src/testing/internal/sandboxClient.js"
-import * as Token from "../../src/token/Token.js"
-import { herd, until, value } from "../support/harness.js"
-import { manually } from "../support/ManualClock.js"
-import { exhibits, Secrets, tap } from "../support/secrets.js"
+import type * as Auth from "../../../src/Auth.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import type { AuthError } from "../../../src/common/AuthError.js"
+import * as Credentials from "../../../src/provider/Credentials.js"
+import * as Freddy from "../../../src/providers/Freddy.js"
+import * as Session from "../../../src/session/Session.js"
+import { httpDate } from "../../../src/testing/internal/sandboxClient.js"
+import * as Token from "../../../src/token/Token.js"
+import { herd, until, value } from "../../support/harness.js"
+import { manually } from "../../support/ManualClock.js"
+import { exhibits, Secrets, tap } from "../../support/secrets.js"
 
 const secret = Redacted.make<string>
 const user = { username: secret("test-user@example.com"), password: secret("test-password") }
@@ -535,7 +535,7 @@ describe("Freddy", () => {
       })
     )
 
-    class Mailbox extends Context.Tag("effect-auth/test/providers/Freddy.test/Mailbox")<
+    class Mailbox extends Context.Tag("effect-auth/test/providers/Freddy/code.test/Mailbox")<
       Mailbox,
       { readonly read: (email: string | undefined) => Effect.Effect<Redacted.Redacted<string>> }
     >() {}

@@ -25,14 +25,14 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import type { AuthError } from "../../src/common/AuthError.js"
-import * as Credentials from "../../src/provider/Credentials.js"
-import * as Violet from "../../src/providers/Violet.js"
-import * as Session from "../../src/session/Session.js"
-import * as Faults from "../../src/testing/Faults.js"
-import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
-import * as Token from "../../src/token/Token.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import type { AuthError } from "../../../src/common/AuthError.js"
+import * as Credentials from "../../../src/provider/Credentials.js"
+import * as Violet from "../../../src/providers/Violet.js"
+import * as Session from "../../../src/session/Session.js"
+import * as Faults from "../../../src/testing/Faults.js"
+import * as VioletSandbox from "../../../src/testing/VioletSandbox.js"
+import * as Token from "../../../src/token/Token.js"
 
 type Errors = HttpClientError.HttpClientError | AuthError
 type Client = HttpClient.HttpClient.With<Errors>

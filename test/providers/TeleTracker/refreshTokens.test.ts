@@ -13,19 +13,19 @@ import {
   Option,
   Redacted
 } from "effect"
-import type * as Auth from "../../src/Auth.js"
-import * as AuthHttpClient from "../../src/client/AuthHttpClient.js"
-import type { AuthError } from "../../src/common/AuthError.js"
-import * as AuthProvider from "../../src/provider/AuthProvider.js"
-import * as Credentials from "../../src/provider/Credentials.js"
-import * as TeleTracker from "../../src/providers/TeleTracker.js"
-import * as Session from "../../src/session/Session.js"
-import * as TokenStore from "../../src/store/TokenStore.js"
-import { httpDate } from "../../src/testing/internal/sandboxClient.js"
-import * as Token from "../../src/token/Token.js"
-import { herd, secret, user, value } from "../support/harness.js"
-import { type ManualClock, manually } from "../support/ManualClock.js"
-import * as Records from "../support/records.js"
+import type * as Auth from "../../../src/Auth.js"
+import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import type { AuthError } from "../../../src/common/AuthError.js"
+import * as AuthProvider from "../../../src/provider/AuthProvider.js"
+import * as Credentials from "../../../src/provider/Credentials.js"
+import * as TeleTracker from "../../../src/providers/TeleTracker.js"
+import * as Session from "../../../src/session/Session.js"
+import * as TokenStore from "../../../src/store/TokenStore.js"
+import { httpDate } from "../../../src/testing/internal/sandboxClient.js"
+import * as Token from "../../../src/token/Token.js"
+import { herd, secret, user, value } from "../../support/harness.js"
+import { type ManualClock, manually } from "../../support/ManualClock.js"
+import * as Records from "../../support/records.js"
 
 interface Sent {
   readonly method: string
