@@ -1,88 +1,11 @@
-// Stories that once went wrong: each is an order of events that the laws must survive.
-import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
-import { StoreFailure } from "../../src/common/AuthError.js"
-import type { UserPassword } from "../../src/provider/Credentials.js"
-import * as Record from "../../src/store/record.js"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Either, Fiber, Option } from "effect"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, provider, secret, session, value, watchedStore } from "../support/harness.js"
+import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "../support/harness.js"
 import { manually, settle } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
-
-const rec = (generation: number, tokens?: Token.TokenSet, age: Duration.DurationInput = 0) => ({
-  generation,
-  tokens: Option.fromNullable(tokens),
-  age: Duration.toMillis(age),
-  refreshAge: Duration.toMillis(age)
-})
-const unsaved = new StoreFailure({ operation: "save", problem: "x" })
-
-it.scoped("law 14: a refused refresh token that another process left behind is not sent twice", () =>
-  manually(function* (clock) {
-    const p = provider({ rotation: "single-use" })
-    const store = yield* TokenStore.makeMemory
-    const s = yield* session(p, {
-      store,
-      key: "k",
-      credentials: "none",
-      seed: Token.make({ refreshToken: secret("mine") })
-    })
-    p.next((honest) =>
-      Effect.zipRight(
-        Records.save(
-          store,
-          "k",
-          rec(
-            7,
-            Token.make({ accessToken: secret("theirs"), lifetime: "5 minutes", refreshToken: secret("theirs-r") }),
-            "6 minutes"
-          )
-        ),
-        honest
-      )
-    )
-    let n = 0
-    p.always(() => Effect.suspend(() => (++n > 500 ? Effect.never : Effect.fail(failure.refused))))
-    yield* Effect.fork(Effect.either(s.accessToken))
-    yield* clock.advance("1 second")
-    assert.deepStrictEqual(p.presented.slice(0, 6), ["mine", "theirs-r"])
-  })
-)
-
-it.scoped("law 19: a log out that meets a newer record and an unreadable store is kept in the end", () =>
-  manually(function* (clock) {
-    const p = provider()
-    const inner = yield* TokenStore.makeMemory
-    yield* Records.save(inner, "k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
-    let broken = true
-    const store: TokenStore.Service = {
-      ...inner,
-      load: (k) => (broken ? Effect.fail(new StoreFailure({ operation: "load", problem: "x" })) : inner.load(k))
-    }
-    const s = yield* session(p, { store, key: "k" })
-    yield* s.logout
-    broken = false
-    yield* clock.advance("10 minutes")
-    const st = yield* s.status
-    const kept = yield* Records.kept(inner, "k")
-    assert.deepStrictEqual({ saved: st.saved, signedOut: Option.isNone(kept.tokens) }, { saved: true, signedOut: true })
-  })
-)
-
-it.scoped("law 19: a seed with an access token gives way to what the store keeps", () =>
-  manually(function* (_clock) {
-    const p = provider()
-    const store = yield* TokenStore.makeMemory
-    yield* Records.save(store, "k", rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
-    const s = yield* session(p, {
-      store,
-      key: "k",
-      seed: Token.make({ accessToken: secret("seed"), lifetime: "1 hour" })
-    })
-    assert.strictEqual(value(yield* s.accessToken), "five")
-  })
-)
+import { rec, unsaved } from "./harness.js"
 
 it.scoped("law 30: a seed does not undo a log out that the store keeps", () =>
   manually(function* (_clock) {
@@ -95,75 +18,6 @@ it.scoped("law 30: a seed does not undo a log out that the store keeps", () =>
       seed: Token.make({ accessToken: secret("seed"), lifetime: "1 hour" })
     })
     assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
-  })
-)
-
-it.scoped("law 29: a seeded session is renewed in the background after its first use", () =>
-  manually(function* (clock) {
-    const p = provider()
-    const s = yield* session(p, {
-      renewal: true,
-      seed: Token.make({ accessToken: secret("seed"), refreshToken: secret("r"), lifetime: "1 hour" })
-    })
-    assert.strictEqual(value(yield* s.accessToken), "seed")
-    yield* clock.advance("2 hours")
-    assert.isAtLeast(p.count().total, 1)
-  })
-)
-
-it.scoped("an endless reuse window is no defect", () =>
-  manually(function* (clock) {
-    const p = provider({ rotation: "single-use", reuseWindow: Duration.infinity })
-    const s = yield* session(p, { credentials: "none", seed: Token.make({ refreshToken: secret("r") }) })
-    p.next(fails(failure.unknown))
-    const f = yield* Effect.forkDaemon(Effect.exit(s.accessToken))
-    yield* clock.advance("1 minute")
-    assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "caller waits for ever")
-  })
-)
-
-it.scoped("an endless age in the store is no defect", () =>
-  manually(function* (clock) {
-    const p = provider()
-    const inner = yield* TokenStore.makeMemory
-    const store: TokenStore.Service = {
-      ...inner,
-      load: () =>
-        Effect.succeedSome({
-          ...Record.encode(
-            "key",
-            Records.record(rec(5, Token.make({ accessToken: secret("five"), lifetime: "1 hour" })))
-          ),
-          age: Duration.infinity
-        })
-    }
-    const s = yield* session(p, { store, key: "key" })
-    const f = yield* Effect.forkDaemon(Effect.exit(s.accessToken))
-    yield* clock.advance("1 minute")
-    assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "caller waits for ever")
-  })
-)
-
-it.scoped("law 16: a refused log in without credentials cools down as well", () =>
-  manually(function* (clock) {
-    const p = provider()
-    let n = 0
-    const service = {
-      ...p.service,
-      login: () =>
-        Option.some(
-          Effect.suspend(() => {
-            n++
-            return Effect.fail(failure.credentials)
-          })
-        )
-    }
-    const s = yield* session({ ...p, service }, { credentials: "none" })
-    for (let i = 0; i < 600; i++) {
-      yield* Effect.ignore(s.accessToken)
-      yield* clock.advance("1 second")
-    }
-    assert.isAtMost(n, 50)
   })
 )
 
@@ -220,74 +74,6 @@ it.scoped("law 30: a log in after a log out that could not be saved stays in the
   })
 )
 
-it.scoped("law 22: a broken answer never makes an expired access token look fresh, also when the store objects", () =>
-  manually(function* (clock) {
-    const p = provider({ rotation: "single-use", lifetime: "5 minutes" })
-    const inner = yield* TokenStore.makeMemory
-    let no = false
-    const store: TokenStore.Service = {
-      ...inner,
-      load: (k) => (no ? Effect.succeedNone : inner.load(k)),
-      save: (k, r) => (no ? Effect.succeed(false) : inner.save(k, r))
-    }
-    const s = yield* session(p, { store, key: "k", patience: 0 })
-    yield* s.accessToken
-    yield* clock.advance("6 minutes")
-    no = true
-    p.next(() => Effect.succeed(Token.make({ refreshToken: secret("rotated") })))
-    const r = yield* Effect.either(s.accessToken)
-    assert.isTrue(Either.isLeft(r), Either.isRight(r) ? value(r.right) : "")
-  })
-)
-
-it.scoped("law 5: a token's age counts from its answer, also when it is saved twice", () =>
-  manually(function* (clock) {
-    const p = provider({ lifetime: "4 seconds" })
-    const inner = yield* TokenStore.makeMemory
-    const store: TokenStore.Service = {
-      ...inner,
-      load: (k) => Effect.delay(inner.load(k), "1500 millis"),
-      save: (k, r) => Effect.delay(inner.save(k, r), "1500 millis")
-    }
-    const s = yield* session(p, { store, key: "k" })
-    p.next((h) => Effect.zipRight(Records.save(inner, "k", rec(9, Token.make({ accessToken: secret("x") }))), h))
-    const f = yield* Effect.fork(s.login)
-    yield* clock.advance("1600 millis")
-    yield* clock.elapsed
-    yield* clock.advance("4400 millis")
-    assert.isTrue(Option.isSome(yield* Fiber.poll(f)))
-    assert.strictEqual((yield* s.status).token, "expired")
-  })
-)
-
-it.scoped("law 32: changes end when the session closes", () =>
-  manually(function* (clock) {
-    const scope = yield* Scope.make()
-    const s = yield* Scope.extend(session(provider()), scope)
-    const f = yield* Effect.fork(Stream.runDrain(s.changes))
-    yield* settle
-    yield* Scope.close(scope, Exit.void)
-    yield* clock.advance("1 minute")
-    assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "still waits")
-  })
-)
-
-it.scoped("a provider that changes its mind about logging in is a typed failure", () =>
-  manually(function* (clock) {
-    const p = provider()
-    let n = 0
-    const service = {
-      ...p.service,
-      login: (read: Option.Option<UserPassword>) => (++n % 2 === 1 ? p.service.login(read) : Option.none())
-    }
-    const s = yield* session({ ...p, service })
-    const f = yield* Effect.fork(Effect.flip(s.accessToken))
-    yield* clock.advance("1 second")
-    const r = yield* Fiber.poll(f)
-    assert.isTrue(Option.isSome(r), "waits for 10 s")
-  })
-)
-
 it.scoped("law 9: a log out and a new log in do not skip what the server asked for", () =>
   manually(function* (_clock) {
     const p = provider()
@@ -299,42 +85,6 @@ it.scoped("law 9: a log out and a new log in do not skip what the server asked f
       yield* Effect.ignore(s.login)
     }
     assert.isAtMost(p.count().total, 1)
-  })
-)
-
-it.scoped("law 31: closing in an interrupted fiber saves what is unsaved", () =>
-  manually(function* (clock) {
-    const p = provider()
-    const store = yield* watchedStore
-    const ready = yield* Deferred.make<void>()
-    store.state.save = Effect.fail(unsaved)
-    const slow: TokenStore.Service = {
-      ...store.service,
-      save: (k, r) => Effect.delay(store.service.save(k, r), "500 millis")
-    }
-    const app = yield* Effect.fork(
-      Effect.scoped(
-        Effect.gen(function* () {
-          const s = yield* session(p, { store: slow, key: "key" })
-          yield* s.accessToken
-          store.state.save = undefined
-          yield* Deferred.succeed(ready, void 0)
-          return yield* Effect.never
-        })
-      )
-    )
-    yield* clock.advance("501 millis")
-    yield* Deferred.await(ready)
-    const before = store.state.saves
-    const i = yield* Effect.fork(Fiber.interrupt(app))
-    yield* settle
-    const doneAtOnce = Option.isSome(yield* Fiber.poll(i))
-    yield* clock.advance("2 seconds")
-    assert.deepStrictEqual(
-      [doneAtOnce, Option.isSome(yield* store.inner.load("key")), Option.isSome(yield* Fiber.poll(i))],
-      [false, true, true],
-      `${before} ${store.state.saves}`
-    )
   })
 )
 
@@ -388,70 +138,6 @@ it.scoped("law 30: what was obtained while another process signed out is revoked
     const e = yield* Effect.either(s.refresh)
     yield* settle
     assert.deepStrictEqual([Either.isLeft(e) && e.left._tag, p.revoked], ["SignedOut", ["test-access-2"]])
-  })
-)
-
-it.scoped("law 16: credentials that alternate are not sent in turn for ever", () =>
-  manually(function* (clock) {
-    const p = provider()
-    let n = 0
-    const s = yield* session(p, {
-      patience: 0,
-      credentials: Effect.sync(() => ({ username: secret(`u${n++ % 2}`), password: secret("p") }))
-    })
-    p.always(fails(failure.credentials))
-    for (let i = 0; i < 120; i++) {
-      yield* Effect.ignore(s.accessToken)
-      yield* clock.advance("1 second")
-    }
-    assert.isAtMost(p.count().login, 10)
-  })
-)
-
-it.scoped("law 16: a refresh answered with refused credentials ends the session, not a loop", () =>
-  manually(function* (clock) {
-    const p = provider()
-    const s = yield* session(p, { patience: 0, credentials: "none", seed: Token.make({ refreshToken: secret("r") }) })
-    p.always(fails(failure.credentials))
-    for (let i = 0; i < 120; i++) {
-      yield* Effect.ignore(s.accessToken)
-      yield* clock.advance("1 second")
-    }
-    assert.isAtMost(p.count().refresh, 10)
-  })
-)
-
-it.scoped("law 11: a token of unknown end that is rejected every two seconds costs a handful of exchanges", () =>
-  manually(function* (clock) {
-    const p = provider({ lifetime: "unstated" })
-    const s = yield* session(p)
-    let t = yield* s.accessToken
-    for (let i = 0; i < 60; i++) {
-      yield* clock.advance("1 second")
-      t = yield* s.reject(t)
-    }
-    assert.isAtMost(p.count().total, 10)
-  })
-)
-
-it.scoped("a refresh is answered a newer access token, also when another process rotated the refresh token only", () =>
-  manually(function* (_clock) {
-    const p = provider({ rotation: "single-use" })
-    const store = yield* TokenStore.makeMemory
-    const a = yield* session(p, {
-      store,
-      key: "k",
-      credentials: "none",
-      seed: Token.make({ refreshToken: secret("r") })
-    })
-    yield* a.accessToken
-    const b = yield* session(p, { store, key: "k", credentials: "none" })
-    const tb = yield* b.accessToken
-    p.next(() => Effect.succeed(Token.make({ refreshToken: secret("rotated") })))
-    yield* Effect.fork(Effect.either(a.refresh))
-    yield* settle
-    const nb = yield* b.refresh
-    assert.notStrictEqual(value(nb), value(tb))
   })
 )
 
@@ -518,19 +204,136 @@ it.scoped(
     })
 )
 
-for (const renewal of [true, false]) {
-  for (const lifetime of [0, 1, 50, 999]) {
-    it.scoped(`law 11: a lifetime of ${lifetime} ms is nonsense and causes no storm (fiber: ${renewal})`, () =>
-      manually(function* (clock) {
-        const p = provider({ lifetime })
-        const s = yield* session(p, { renewal })
-        for (let i = 0; i < 600; i++) {
-          yield* s.accessToken
-          yield* clock.advance("100 millis")
-        }
-        assert.strictEqual(p.count().total, 1)
-        assert.isTrue(Option.isNone((yield* s.status).expiresAt))
-      })
-    )
-  }
-}
+describe("law 30: log out and a new log in win", () => {
+  it.scoped("law 30: after a log out during a refresh, the late answer is revoked, never saved, never seen", () =>
+    manually(function* (clock) {
+      const p = provider({ rotation: "single-use" })
+      const store = yield* watchedStore
+      const s = yield* session(p, { store: store.service, key: "key" })
+      yield* s.accessToken
+      const flight = yield* held
+      p.next(flight.exchange)
+      const waiter = yield* Effect.fork(Effect.flip(s.refresh))
+      yield* flight.sent
+      yield* s.logout
+      assert.strictEqual((yield* Fiber.join(waiter))._tag, "SignedOut")
+      assert.deepStrictEqual(p.revoked, ["test-access-1"])
+      yield* flight.answer
+      yield* settle
+      assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
+      assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
+      const kept = yield* Records.kept(store.inner, "key")
+      assert.isTrue(Option.isNone(kept.tokens))
+      yield* clock.advance("1 hour")
+      assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
+      assert.strictEqual(p.count().total, 2)
+    })
+  )
+
+  it.scoped("law 30: a log out during the save of a new set leaves the log out in the store", () =>
+    manually(function* (clock) {
+      const p = provider()
+      const store = yield* watchedStore
+      const s = yield* session(p, { store: store.service, key: "key" })
+      yield* s.accessToken
+      const gate = yield* Deferred.make<void>()
+      store.state.save = Effect.zipRight(Deferred.await(gate), Effect.succeed(true))
+      const refreshing = yield* Effect.fork(Effect.flip(s.refresh))
+      yield* clock.advance("1 second")
+      store.state.save = undefined
+      yield* s.logout
+      yield* Deferred.succeed(gate, void 0)
+      yield* settle
+      assert.strictEqual((yield* Fiber.join(refreshing))._tag, "SignedOut")
+      assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
+      assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 3)
+    })
+  )
+
+  it.scoped("law 30: a new log in wins over a refresh, whose callers get its token", () =>
+    manually(function* () {
+      const p = provider()
+      const s = yield* session(p)
+      yield* s.accessToken
+      const flight = yield* held
+      p.next(flight.exchange)
+      const waiter = yield* Effect.fork(s.refresh)
+      yield* flight.sent
+      assert.strictEqual(value(yield* s.login), "test-access-2")
+      assert.strictEqual(value(yield* Fiber.join(waiter)), "test-access-2")
+      yield* flight.answer
+      yield* settle
+      assert.deepStrictEqual(p.revoked, ["test-access-3"])
+      assert.strictEqual(value(yield* s.accessToken), "test-access-2")
+    })
+  )
+
+  it.scoped("law 30: a late answer does not get into the log in that is under way in its place", () =>
+    manually(function* () {
+      const p = provider({ rotation: "single-use" })
+      const s = yield* session(p)
+      yield* s.accessToken
+      const late = yield* held
+      const next = yield* held
+      p.next(late.exchange, next.exchange)
+      yield* Effect.fork(s.refresh)
+      yield* late.sent
+      const login = yield* Effect.fork(s.login)
+      yield* next.sent
+      yield* late.answer
+      yield* settle
+      assert.deepStrictEqual(p.revoked, ["test-access-2"])
+      assert.isTrue(Option.isNone(yield* Fiber.poll(login)))
+      yield* next.answer
+      assert.strictEqual(value(yield* Fiber.join(login)), "test-access-3")
+      assert.strictEqual(value(yield* s.accessToken), "test-access-3")
+    })
+  )
+
+  it.scoped("law 30: 50 callers that log in at once make one log in", () =>
+    Effect.gen(function* () {
+      const p = provider()
+      const s = yield* session(p)
+      const results = yield* herd(50, s.login)
+      assert.isTrue(results.every(Either.isRight))
+      assert.strictEqual(p.count().login, 1)
+    })
+  )
+
+  it.scoped("law 30: adopted tokens win over a refresh, and a seed among them is refreshed", () =>
+    manually(function* () {
+      const p = provider({ rotation: "single-use" })
+      const s = yield* session(p, { credentials: "none" })
+      yield* s.adopt(Token.make({ accessToken: secret("test-a"), lifetime: "1 hour", refreshToken: secret("test-ra") }))
+      const flight = yield* held
+      p.next(flight.exchange)
+      const waiter = yield* Effect.fork(s.refresh)
+      yield* flight.sent
+      yield* s.adopt(Token.make({ refreshToken: secret("test-rb") }))
+      assert.strictEqual(value(yield* Fiber.join(waiter)), "test-access-1")
+      assert.deepStrictEqual(p.presented, ["test-ra", "test-rb"])
+    })
+  )
+
+  it.scoped("law 30: logged out offline, the session is signed out at once all the same", () =>
+    manually(function* (clock) {
+      const p = provider()
+      const service = { ...p.service, revoke: Option.some(() => Effect.fail(failure.unspent)) }
+      const s = yield* session({ ...p, service })
+      yield* s.accessToken
+      yield* s.logout
+      assert.strictEqual((yield* s.status).state, "signed-out")
+      p.next(fails(failure.unspent))
+      assert.strictEqual((yield* Effect.flip(s.login))._tag, "NetworkFailure")
+      yield* clock.advance("1 second")
+      assert.strictEqual(value(yield* s.login), "test-access-2")
+    })
+  )
+
+  it.scoped("an empty set is not adopted", () =>
+    Effect.gen(function* () {
+      const s = yield* session(provider())
+      assert.deepInclude(yield* Effect.flip(s.adopt(Token.make({}))), { _tag: "Misconfigured", field: "tokens" })
+    })
+  )
+})

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Option } from "effect"
+import { Duration, Effect, Either, Fiber, Option } from "effect"
+import type { UserPassword } from "../../src/provider/Credentials.js"
 import type * as Session from "../../src/session/Session.js"
+import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
 import {
   fails,
@@ -16,6 +18,7 @@ import {
 } from "../support/harness.js"
 import { type ManualClock, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
+import { rec } from "./harness.js"
 
 const failedTag = (s: Session.Service) => Effect.map(Effect.flip(s.accessToken), (error) => error._tag)
 
@@ -385,5 +388,137 @@ it.scoped("without tokens and credentials nobody is signed in, and nothing is se
     assert.strictEqual(p.count().total, 0)
     yield* Fiber.join(yield* Effect.fork(s.adopt(Token.make({ accessToken: secret("test-x"), lifetime: "1 hour" }))))
     assert.strictEqual(value(yield* s.accessToken), "test-x")
+  })
+)
+
+it.scoped("law 14: a refused refresh token that another process left behind is not sent twice", () =>
+  manually(function* (clock) {
+    const p = provider({ rotation: "single-use" })
+    const store = yield* TokenStore.makeMemory
+    const s = yield* session(p, {
+      store,
+      key: "k",
+      credentials: "none",
+      seed: Token.make({ refreshToken: secret("mine") })
+    })
+    p.next((honest) =>
+      Effect.zipRight(
+        Records.save(
+          store,
+          "k",
+          rec(
+            7,
+            Token.make({ accessToken: secret("theirs"), lifetime: "5 minutes", refreshToken: secret("theirs-r") }),
+            "6 minutes"
+          )
+        ),
+        honest
+      )
+    )
+    let n = 0
+    p.always(() => Effect.suspend(() => (++n > 500 ? Effect.never : Effect.fail(failure.refused))))
+    yield* Effect.fork(Effect.either(s.accessToken))
+    yield* clock.advance("1 second")
+    assert.deepStrictEqual(p.presented.slice(0, 6), ["mine", "theirs-r"])
+  })
+)
+
+it.scoped("an endless reuse window is no defect", () =>
+  manually(function* (clock) {
+    const p = provider({ rotation: "single-use", reuseWindow: Duration.infinity })
+    const s = yield* session(p, { credentials: "none", seed: Token.make({ refreshToken: secret("r") }) })
+    p.next(fails(failure.unknown))
+    const f = yield* Effect.forkDaemon(Effect.exit(s.accessToken))
+    yield* clock.advance("1 minute")
+    assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "caller waits for ever")
+  })
+)
+
+it.scoped("law 16: a refused log in without credentials cools down as well", () =>
+  manually(function* (clock) {
+    const p = provider()
+    let n = 0
+    const service = {
+      ...p.service,
+      login: () =>
+        Option.some(
+          Effect.suspend(() => {
+            n++
+            return Effect.fail(failure.credentials)
+          })
+        )
+    }
+    const s = yield* session({ ...p, service }, { credentials: "none" })
+    for (let i = 0; i < 600; i++) {
+      yield* Effect.ignore(s.accessToken)
+      yield* clock.advance("1 second")
+    }
+    assert.isAtMost(n, 50)
+  })
+)
+
+it.scoped("law 22: a broken answer never makes an expired access token look fresh, also when the store objects", () =>
+  manually(function* (clock) {
+    const p = provider({ rotation: "single-use", lifetime: "5 minutes" })
+    const inner = yield* TokenStore.makeMemory
+    let no = false
+    const store: TokenStore.Service = {
+      ...inner,
+      load: (k) => (no ? Effect.succeedNone : inner.load(k)),
+      save: (k, r) => (no ? Effect.succeed(false) : inner.save(k, r))
+    }
+    const s = yield* session(p, { store, key: "k", patience: 0 })
+    yield* s.accessToken
+    yield* clock.advance("6 minutes")
+    no = true
+    p.next(() => Effect.succeed(Token.make({ refreshToken: secret("rotated") })))
+    const r = yield* Effect.either(s.accessToken)
+    assert.isTrue(Either.isLeft(r), Either.isRight(r) ? value(r.right) : "")
+  })
+)
+
+it.scoped("a provider that changes its mind about logging in is a typed failure", () =>
+  manually(function* (clock) {
+    const p = provider()
+    let n = 0
+    const service = {
+      ...p.service,
+      login: (read: Option.Option<UserPassword>) => (++n % 2 === 1 ? p.service.login(read) : Option.none())
+    }
+    const s = yield* session({ ...p, service })
+    const f = yield* Effect.fork(Effect.flip(s.accessToken))
+    yield* clock.advance("1 second")
+    const r = yield* Fiber.poll(f)
+    assert.isTrue(Option.isSome(r), "waits for 10 s")
+  })
+)
+
+it.scoped("law 16: credentials that alternate are not sent in turn for ever", () =>
+  manually(function* (clock) {
+    const p = provider()
+    let n = 0
+    const s = yield* session(p, {
+      patience: 0,
+      credentials: Effect.sync(() => ({ username: secret(`u${n++ % 2}`), password: secret("p") }))
+    })
+    p.always(fails(failure.credentials))
+    for (let i = 0; i < 120; i++) {
+      yield* Effect.ignore(s.accessToken)
+      yield* clock.advance("1 second")
+    }
+    assert.isAtMost(p.count().login, 10)
+  })
+)
+
+it.scoped("law 16: a refresh answered with refused credentials ends the session, not a loop", () =>
+  manually(function* (clock) {
+    const p = provider()
+    const s = yield* session(p, { patience: 0, credentials: "none", seed: Token.make({ refreshToken: secret("r") }) })
+    p.always(fails(failure.credentials))
+    for (let i = 0; i < 120; i++) {
+      yield* Effect.ignore(s.accessToken)
+      yield* clock.advance("1 second")
+    }
+    assert.isAtMost(p.count().refresh, 10)
   })
 )

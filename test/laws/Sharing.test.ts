@@ -3,19 +3,13 @@ import { Duration, Effect, Either, Exit, Fiber, Option, Scope } from "effect"
 import { StoreFailure } from "../../src/common/AuthError.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "../support/harness.js"
+import { failure, held, herd, provider, secret, session, value, watchedStore } from "../support/harness.js"
 import * as ManualClock from "../support/ManualClock.js"
 import { manually, settle } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
+import { set } from "./harness.js"
 
 const down = new StoreFailure({ operation: "lock", problem: "unreachable" })
-
-/** A signed-in set as another process would have left it. */
-const set = (name: string, lifetime: Duration.DurationInput = "5 minutes") =>
-  Token.make({ accessToken: secret(`test-${name}`), refreshToken: secret(`test-r-${name}`), lifetime })
-
-/** What the store says of the refresh token. */
-const refreshOf = (store: TokenStore.Service) => Effect.map(Records.kept(store, "key"), ({ refresh }) => refresh._tag)
 
 describe("law 20: only the exchange is exclusive", () => {
   it.scoped("law 20: of twenty sessions with one store, one renews and the others take over what it got", () =>
@@ -462,315 +456,6 @@ describe("law 20: only the exchange is exclusive", () => {
   )
 })
 
-describe("law 21: the intent", () => {
-  it.scoped("law 21: the store knows of a refresh token before it is sent, and that it was not spent", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* TokenStore.makeMemory
-      const s = yield* session(p, { store, key: "key", patience: 0 })
-      yield* s.accessToken
-      assert.strictEqual(yield* refreshOf(store), "Usable")
-      const seen: Array<string> = []
-      const peek = (then: ReturnType<typeof fails>) => () =>
-        Effect.zipRight(
-          Effect.tap(Effect.orDie(refreshOf(store)), (tag) => Effect.sync(() => seen.push(tag))),
-          then()
-        )
-      for (const [outcome, after] of [
-        [failure.unspent, "Usable"],
-        [failure.unknown, "Doubtful"]
-      ] as const) {
-        p.next(peek(fails(outcome)))
-        yield* Effect.exit(s.refresh)
-        assert.strictEqual(yield* refreshOf(store), after)
-        yield* clock.advance("1 second")
-      }
-      assert.deepStrictEqual(seen, ["Doubtful", "Doubtful"])
-      assert.strictEqual(value(yield* s.refresh), "test-access-2")
-      assert.strictEqual(yield* refreshOf(store), "Usable")
-      p.next(peek(fails(failure.misconfigured)))
-      yield* Effect.exit(s.refresh)
-      assert.strictEqual(yield* refreshOf(store), "Usable")
-      assert.deepStrictEqual(p.presented, ["test-refresh-1", "test-refresh-1", "test-refresh-2"])
-    })
-  )
-
-  it.scoped("law 21: what was being sent when its process died is in doubt for the next one", () =>
-    manually(function* (clock) {
-      const after = Effect.fnUntraced(function* (
-        options: { again?: boolean; reuseWindow?: Duration.Duration; credentials?: "none"; refused?: boolean } = {}
-      ) {
-        const p = provider({
-          rotation: "single-use",
-          ...(options.reuseWindow === undefined ? {} : { reuseWindow: options.reuseWindow })
-        })
-        const store = yield* TokenStore.makeMemory
-        yield* Records.save(store, "key", {
-          tokens: Option.some(set("old")),
-          age: 300_000,
-          refresh: { _tag: "Doubtful", age: 2000, again: options.again ?? false, mark: 0 }
-        })
-        const credentials = options.credentials === undefined ? {} : { credentials: options.credentials }
-        const s = yield* session(p, { store, key: "key", patience: 0, ...credentials })
-        if (options.refused) p.next(fails(failure.refused))
-        const first = yield* Effect.either(s.accessToken)
-        yield* clock.advance("1 minute")
-        yield* Effect.exit(s.accessToken)
-        return [
-          Either.match(first, { onLeft: ({ _tag }) => _tag, onRight: value }),
-          p.presented.length,
-          p.count().login
-        ]
-      })
-      const reuseWindow = Duration.seconds(10)
-      assert.deepStrictEqual(yield* after(), ["test-access-1", 0, 1])
-      assert.deepStrictEqual(yield* after({ credentials: "none" }), ["test-access-1", 1, 0])
-      assert.deepStrictEqual(yield* after({ credentials: "none", refused: true }), ["InvalidRefreshToken", 1, 0])
-      assert.deepStrictEqual(yield* after({ credentials: "none", again: true }), ["InvalidRefreshToken", 0, 0])
-      assert.deepStrictEqual(yield* after({ reuseWindow }), ["test-access-1", 1, 0])
-      assert.deepStrictEqual(yield* after({ reuseWindow: Duration.seconds(1) }), ["test-access-1", 0, 1])
-      assert.deepStrictEqual(yield* after({ reuseWindow, again: true }), ["test-access-1", 0, 1])
-    })
-  )
-
-  it.scoped("law 21: in doubt, a valid access token goes on being served", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* TokenStore.makeMemory
-      yield* Records.save(store, "key", {
-        tokens: Option.some(set("old")),
-        age: 240_000,
-        refresh: { _tag: "Doubtful", age: 2000, again: false, mark: 0 }
-      })
-      const s = yield* session(p, { store, key: "key", renewal: true })
-      assert.strictEqual(value(yield* s.accessToken), "test-old")
-      yield* clock.advance("50 seconds")
-      assert.deepStrictEqual([value(yield* s.accessToken), p.count().total], ["test-old", 0])
-      yield* clock.advance("10 seconds")
-      assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-    })
-  )
-
-  it.scoped("laws 14 and 21: what one process was refused, no other process sends", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* TokenStore.makeMemory
-      const options = { store, key: "key", credentials: "none", patience: 0 } as const
-      const one = yield* session(p, options)
-      yield* one.adopt(set("old"))
-      yield* clock.advance("5 minutes")
-      p.always(fails(failure.refused))
-      assert.deepInclude(yield* Effect.flip(one.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
-      // Callers are told before the lock is given back.
-      yield* settle
-      const other = yield* session(p, options)
-      assert.deepInclude(yield* Effect.flip(other.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
-      assert.deepStrictEqual(p.presented, ["test-r-old"])
-    })
-  )
-
-  it.scoped("law 21: where the intent cannot be written down, the refresh token is not sent", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* watchedStore
-      const s = yield* session(p, { store: store.service, key: "key", patience: 0 })
-      yield* s.accessToken
-      for (const broken of [
-        Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" })),
-        Effect.never,
-        Effect.die("a defect")
-      ]) {
-        store.state.save = broken
-        const refresh = yield* Effect.fork(Effect.flip(s.refresh))
-        yield* clock.advance("3 seconds")
-        assert.deepInclude(yield* Fiber.join(refresh), { _tag: "StoreFailure", operation: "save" })
-        assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-        yield* clock.advance("10 seconds")
-      }
-      store.state.save = undefined
-      assert.strictEqual(value(yield* s.refresh), "test-access-2")
-      assert.deepStrictEqual(p.presented, ["test-refresh-1"])
-      assert.strictEqual(p.count().login, 1)
-    })
-  )
-
-  it.scoped("law 21: what is still to be saved does not get in the way of the intent", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* watchedStore
-      const s = yield* session(p, { store: store.service, key: "key" })
-      store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" }))
-      yield* s.accessToken
-      yield* settle
-      store.state.save = undefined
-      const inner = store.inner.save
-      let first = true
-      // The intent takes its time, and whatever is saved meanwhile does not.
-      Object.assign(store.inner, {
-        save: (key: string, entry: TokenStore.Entry) => {
-          const slow = first
-          first = false
-          return slow ? Effect.delay(inner(key, entry), "1 second") : inner(key, entry)
-        }
-      })
-      const refresh = yield* Effect.fork(s.refresh)
-      yield* clock.advance("5 seconds")
-      assert.strictEqual(value(yield* Fiber.join(refresh)), "test-access-2")
-      assert.deepStrictEqual([p.presented, p.count().login], [["test-refresh-1"], 1])
-      assert.isTrue((yield* s.status).saved)
-    })
-  )
-
-  it.scoped("law 21: a seed is written down before it is sent, and is in doubt after a crash as well", () =>
-    manually(function* (clock) {
-      const p = provider({ rotation: "single-use" })
-      const store = yield* watchedStore
-      const seed = Token.make({ refreshToken: secret("test-seed") })
-      const options = { key: "key", credentials: "none", seed, patience: 0 } as const
-      const s = yield* session(p, { ...options, store: store.service })
-      p.next(() => Effect.never)
-      yield* Effect.fork(s.accessToken)
-      yield* clock.advance("1 second")
-      store.dead = true
-      assert.strictEqual(yield* refreshOf(store.inner), "Doubtful")
-      yield* clock.advance("20 seconds")
-      const later = yield* session(p, { ...options, store: store.inner })
-      p.next(fails(failure.unknown))
-      yield* Effect.exit(later.accessToken)
-      yield* clock.advance("1 minute")
-      assert.strictEqual((yield* Effect.flip(later.accessToken))._tag, "InvalidRefreshToken")
-      assert.deepStrictEqual(p.presented, ["test-seed", "test-seed"])
-    })
-  )
-
-  it.scoped("law 21: where refresh tokens are not spent by use, nothing is written before they are sent", () =>
-    manually(function* (clock) {
-      const p = provider()
-      const store = yield* watchedStore
-      const s = yield* session(p, { store: store.service, key: "key" })
-      yield* s.accessToken
-      yield* clock.advance("5 minutes")
-      yield* s.accessToken
-      assert.strictEqual(store.state.saves, 2)
-    })
-  )
-})
-
-describe("a store with something wrong in it", () => {
-  const entry = (contents: string): TokenStore.Entry => ({ generation: 3, revision: 0, contents: secret(contents) })
-  const good = {
-    format: 1,
-    key: "key",
-    generation: 3,
-    revision: 0,
-    tokens: {
-      accessToken: "test-access",
-      lifetime: 300_000,
-      refreshToken: null,
-      refreshLifetime: null,
-      extra: {}
-    },
-    age: 0,
-    refreshAge: 0,
-    refresh: { _tag: "Usable" }
-  }
-  const text = (changes: object) => JSON.stringify({ ...good, ...changes })
-  const cases: ReadonlyArray<readonly [name: string, contents: string, says: RegExp]> = [
-    ["empty", "", /no record/],
-    ["truncated", text({}).slice(0, -5), /no record/],
-    ["binary", "\u0000\u0001\ufffd", /no record/],
-    ["an array", "[]", /no record/],
-    ["null", "null", /no record/],
-    ["wrong types", text({ tokens: { ...good.tokens, accessToken: 7 } }), /tokens\.accessToken/],
-    [
-      "a token that cannot stand in a header",
-      text({ tokens: { ...good.tokens, accessToken: "test-a\nb" } }),
-      /tokens\.accessToken/
-    ],
-    ["a negative age", text({ age: -1 }), /age/],
-    ["a generation that is no number", text({ generation: "3" }), /generation/],
-    ["a newer format", text({ format: 2, tokens: "test-something-else" }), /format 2.*upgrade/],
-    ["another session's record", text({ key: "another" }), /another key/],
-    ["another version", text({ generation: 4 }), /another version/]
-  ]
-
-  it.scoped("is a typed failure that does not show what stands there, and nothing is erased", () =>
-    manually(function* (clock) {
-      for (const [name, contents, says] of cases) {
-        const p = provider()
-        const store = yield* TokenStore.makeMemory
-        yield* store.save("key", entry(contents))
-        const s = yield* session(p, { store, key: "key", patience: 0 })
-        const error = yield* Effect.flip(s.accessToken)
-        assert.deepInclude(error, { _tag: "StoreFailure", operation: "load" }, name)
-        assert.match(error.message, says, name)
-        assert.notInclude(error.message, "test-")
-        yield* clock.advance("1 hour")
-        yield* Effect.exit(s.accessToken)
-        assert.strictEqual(p.count().total, 0)
-        assert.strictEqual(value(Option.getOrThrow(yield* store.load("key")).contents), contents)
-      }
-    })
-  )
-
-  it.scoped("keeps nobody from a valid token, nor from signing in by name", () =>
-    manually(function* (clock) {
-      const p = provider()
-      const store = yield* TokenStore.makeMemory
-      const s = yield* session(p, { store, key: "key", patience: 0 })
-      yield* s.accessToken
-      yield* store.save("key", entry("damaged"))
-      yield* clock.advance("4 minutes")
-      assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-      const other = yield* session(p, { store, key: "key", patience: 0 })
-      assert.strictEqual((yield* Effect.flip(other.accessToken))._tag, "StoreFailure")
-      yield* clock.advance("1 second")
-      const token = value(yield* other.login)
-      assert.strictEqual(value(yield* other.accessToken), token)
-    })
-  )
-
-  it.scoped("names a prototype, and gets none", () =>
-    manually(function* () {
-      const store = yield* TokenStore.makeMemory
-      const extra = '{"__proto__":{"polluted":true},"guid":"test-guid"}'
-      yield* store.save("key", entry(text({}).replace('"extra":{}', `"extra":${extra}`)))
-      const p = provider({ rotation: "single-use" })
-      const s = yield* session(p, { store, key: "key" })
-      assert.strictEqual(value(yield* s.accessToken), "test-access")
-      const kept = yield* Records.kept(store, "key")
-      const read: object = Option.getOrThrow(kept.tokens).extra
-      assert.strictEqual(Object.getPrototypeOf(read), Object.prototype)
-      assert.isFalse("polluted" in {})
-    })
-  )
-
-  it.scoped("that hangs delays nobody who holds a valid token, and each other call for a bounded time", () =>
-    manually(function* (clock) {
-      const p = provider()
-      const inner = yield* TokenStore.makeMemory
-      let hangs = false
-      const or = <A, E>(effect: Effect.Effect<A, E>) => Effect.suspend(() => (hangs ? Effect.never : effect))
-      const store: TokenStore.Service = {
-        load: (key) => or(inner.load(key)),
-        save: (key, one) => or(inner.save(key, one)),
-        lease: (key, owner, duration) => or(inner.lease(key, owner, duration)),
-        release: (key, owner) => or(inner.release(key, owner))
-      }
-      const s = yield* session(p, { store, key: "key", patience: 0 })
-      yield* s.accessToken
-      hangs = true
-      yield* clock.advance("4 minutes")
-      assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-      yield* clock.advance("2 minutes")
-      const reader = yield* Effect.fork(s.accessToken)
-      yield* clock.advance("10 seconds")
-      assert.strictEqual(value(yield* Fiber.join(reader)), "test-access-2")
-      hangs = false
-    })
-  )
-})
-
 it.scoped("law 6: a hundred callers of two sessions at expiry make one exchange", () =>
   manually(function* (clock) {
     const p = provider({ rotation: "single-use" })
@@ -780,5 +465,26 @@ it.scoped("law 6: a hundred callers of two sessions at expiry make one exchange"
     yield* clock.advance("1 second")
     assert.isTrue((yield* Fiber.join(all)).flat().every(Either.isRight))
     assert.strictEqual(p.count().total, 1)
+  })
+)
+
+it.scoped("a refresh is answered a newer access token, also when another process rotated the refresh token only", () =>
+  manually(function* (_clock) {
+    const p = provider({ rotation: "single-use" })
+    const store = yield* TokenStore.makeMemory
+    const a = yield* session(p, {
+      store,
+      key: "k",
+      credentials: "none",
+      seed: Token.make({ refreshToken: secret("r") })
+    })
+    yield* a.accessToken
+    const b = yield* session(p, { store, key: "k", credentials: "none" })
+    const tb = yield* b.accessToken
+    p.next(() => Effect.succeed(Token.make({ refreshToken: secret("rotated") })))
+    yield* Effect.fork(Effect.either(a.refresh))
+    yield* settle
+    const nb = yield* b.refresh
+    assert.notStrictEqual(value(nb), value(tb))
   })
 )

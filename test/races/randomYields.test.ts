@@ -1,71 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Fiber, FiberId, FiberRef, Option, Scope, Stream } from "effect"
-import { settle as bound } from "../../src/common/bounded.js"
+import { Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { StoreFailure } from "../../src/common/AuthError.js"
+import * as Renewal from "../../src/renewal/Renewal.js"
 import * as Engine from "../../src/session/runtime/engine.js"
 import { Landing } from "../../src/session/runtime/waiters.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
-import { engine, held, provider, secret, session } from "../support/harness.js"
+import { engine, held, provider, secret, session, watchedStore } from "../support/harness.js"
 import { manually, settle } from "../support/ManualClock.js"
 import { metrics } from "../support/observed.js"
 import { yielding } from "../support/yielding.js"
-
-describe("a fiber of the session that is interrupted before it began", () => {
-  it.scoped("law 31: what is begun for it is late, and is not begun", () =>
-    manually(function* () {
-      const made = yield* engine
-      let sent = false
-      let interrupted: boolean | undefined
-      const fiber = yield* Effect.uninterruptible(
-        Engine.own(
-          made,
-          Effect.zipRight(
-            Effect.withFiberRuntime<void>((self) => {
-              interrupted = !Cause.isEmpty(self.getFiberRef(FiberRef.interruptedCause))
-              return Effect.void
-            }),
-            Effect.asVoid(
-              bound<void, { readonly message: string }>(
-                "test",
-                () =>
-                  Effect.sync(() => {
-                    sent = true
-                  }),
-                Duration.seconds(10),
-                { late: () => ({ message: "late" }), broken: () => ({ message: "broken" }) }
-              )
-            )
-          )
-        ).pipe(
-          // Before it has taken a step.
-          Effect.tap((fiber) =>
-            Effect.sync(() => (fiber as Fiber.RuntimeFiber<void>).unsafeInterruptAsFork(FiberId.none))
-          )
-        )
-      )
-      yield* Fiber.await(fiber)
-      assert.deepStrictEqual({ interrupted, sent }, { interrupted: true, sent: false })
-    })
-  )
-})
-
-describe("a store in memory whose methods somebody replaced", () => {
-  it.scoped("what stands in it is what is asked", () =>
-    manually(function* () {
-      const store = yield* TokenStore.makeMemory
-      let saves = 0
-      const { save } = store
-      // What `vi.spyOn(store, "save")` does.
-      const spy: typeof save = (...args) => {
-        saves++
-        return save(...args)
-      }
-      Object.assign(store, { save: spy })
-      const s = yield* session(provider(), { store, key: "key" })
-      yield* s.accessToken
-      assert.strictEqual(saves, 1)
-    })
-  )
-})
 
 describe("landing, torn", () => {
   it.effect("gauge, answers, and the map of callers, over many interleavings", () =>
@@ -101,52 +44,6 @@ describe("landing, torn", () => {
   )
 })
 
-describe("two sessions over one store in memory", () => {
-  for (const deadline of ["0 seconds", "1 second"] as const) {
-    it.scoped(`law 20: one that hangs and closes after ${deadline} gives its lease back`, () =>
-      manually(function* (clock) {
-        const store = yield* TokenStore.makeMemory
-        const a = provider({ rotation: "single-use" })
-        const b = provider({ rotation: "single-use" })
-        a.always((yield* held).exchange)
-        const scope = yield* Scope.make()
-        const sa = yield* Scope.extend(session(a, { store, key: "key", shutdownDeadline: deadline }), scope)
-        const sb = yield* session(b, { store, key: "key", patience: "1 hour" })
-        const asking = yield* Effect.fork(sa.accessToken)
-        yield* settle
-        const other = yield* Effect.fork(sb.accessToken)
-        yield* settle
-        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* clock.advance("3 seconds")
-        assert.isNotNull(closing.unsafePoll())
-        assert.isNotNull(asking.unsafePoll())
-        const exit = other.unsafePoll()
-        assert.isTrue(exit !== null && Exit.isSuccess(exit), String(exit))
-        assert.isTrue(yield* store.lease("key", "third", Duration.seconds(1)))
-      })
-    )
-  }
-})
-
-describe("a session that has closed while somebody still watches", () => {
-  it.scoped("law 30: logout always ends signed out, and ends", () =>
-    manually(function* (clock) {
-      const p = provider()
-      const scope = yield* Scope.make()
-      const s = yield* Scope.extend(session(p), scope)
-      yield* s.accessToken
-      yield* Effect.fork(Stream.runForEach(s.changes, () => Effect.never))
-      yield* settle
-      yield* Scope.close(scope, Exit.void)
-      yield* clock.advance("1 second")
-      const out = yield* Effect.fork(s.logout)
-      yield* clock.advance("1 minute")
-      const exit = out.unsafePoll()
-      assert.isTrue(exit !== null && Exit.isSuccess(exit), String(exit))
-    })
-  )
-})
-
 describe("a log out while the session closes, torn", () => {
   it.scoped("law 31: it delays the close no longer than the deadline", () =>
     manually(function* (clock) {
@@ -171,28 +68,6 @@ describe("a log out while the session closes, torn", () => {
         yield* clock.advance("1 minute")
       }
       assert.strictEqual(late, 0)
-    })
-  )
-})
-
-describe("a provider written by hand whose token cannot be sent", () => {
-  it.scoped("law 27: loading what a store in memory keeps prints no token", () =>
-    manually(function* (clock) {
-      const p = provider()
-      const tokens = {
-        accessToken: Option.some(secret("hush-access\n")),
-        refreshToken: Option.none(),
-        lifetime: Option.some(Duration.minutes(5)),
-        refreshLifetime: Option.none(),
-        extra: {}
-      }
-      const service = { ...p.service, login: () => Option.some(Effect.succeed(tokens)) }
-      const store = yield* TokenStore.makeMemory
-      const s = yield* session({ ...p, service }, { store, key: "key" })
-      yield* Effect.fork(Effect.either(s.accessToken))
-      yield* clock.advance("1 second")
-      const loaded = yield* Effect.exit(store.load("key"))
-      assert.notInclude(JSON.stringify(loaded) + String(loaded), "hush")
     })
   )
 })
@@ -225,20 +100,165 @@ describe("a herd, torn", () => {
   )
 })
 
-describe("a lease in memory whose holder cannot be interrupted", () => {
-  it.scoped("law 20: it is given back when the exchange is given up", () =>
+describe("torn between any two operations", () => {
+  it.scoped("law 32: who comes while the last watcher leaves misses nothing", () =>
+    manually(function* (_clock) {
+      let stranded = 0
+      for (let run = 0; run < 100; run++) {
+        const p = provider()
+        const s = yield* session(p)
+        yield* s.accessToken
+        const scheduler = yielding(run, 0.05)
+        const first = yield* Effect.fork(Effect.withScheduler(Stream.runDrain(s.changes), scheduler))
+        yield* settle
+        const seen: Array<number> = []
+        const second = yield* Effect.fork(
+          Effect.withScheduler(
+            Stream.runForEach(s.changes, ({ generation }) => Effect.sync(() => seen.push(generation))),
+            scheduler
+          )
+        )
+        for (let i = 0; i < run % 20; i++) yield* Effect.yieldNow()
+        yield* Fiber.interrupt(first)
+        yield* settle
+        yield* s.refresh
+        yield* settle
+        if (!seen.includes(2)) stranded++
+        yield* Fiber.interruptFork(second)
+      }
+      assert.strictEqual(stranded, 0)
+    })
+  )
+
+  it.scoped("law 29: a look that was overtaken puts no renewal to a later moment", () =>
     manually(function* (clock) {
-      const store = yield* TokenStore.makeMemory
-      const a = provider({ rotation: "single-use" })
-      const stuck = { ...a.service, login: () => Option.some(Effect.uninterruptible(Effect.never)) }
-      const sa = yield* session({ ...a, service: stuck }, { store, key: "key" })
-      const sb = yield* session(provider({ rotation: "single-use" }), { store, key: "key", patience: "1 hour" })
-      yield* Effect.fork(Effect.either(sa.accessToken))
-      yield* settle
-      const other = yield* Effect.fork(sb.accessToken)
-      yield* clock.advance("12 seconds")
-      const exit = other.unsafePoll()
-      assert.isTrue(exit !== null && Exit.isSuccess(exit), String(exit))
+      let wrong = 0
+      for (let run = 0; run < 100; run++) {
+        const scope = yield* Scope.make()
+        const r = yield* Scope.extend(Renewal.make, scope)
+        let delay = 3_600_000
+        let renewed = 0
+        const one = {
+          renewalDelay: () => delay,
+          renew: Effect.sync(() => {
+            renewed++
+            delay = 3_600_000
+          })
+        }
+        const scheduler = yielding(run, 0.05)
+        const a = yield* Effect.fork(Effect.withScheduler(r.watch(one), scheduler))
+        for (let i = 0; i < run % 5; i++) yield* Effect.yieldNow()
+        delay = 1000
+        const b = yield* Effect.fork(r.watch(one))
+        yield* Fiber.await(a)
+        yield* Fiber.await(b)
+        yield* clock.advance("2 seconds")
+        if (renewed !== 1) wrong++
+        yield* Scope.close(scope, Exit.void)
+      }
+      assert.strictEqual(wrong, 0)
+    })
+  )
+
+  it.effect("law 31: nothing is saved again and again after the close", () =>
+    manually(function* (clock) {
+      let leaked = 0
+      for (let run = 0; run < 100; run++) {
+        const p = provider()
+        const store = yield* watchedStore
+        store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "down" }))
+        const scope = yield* Scope.make()
+        const s = yield* Scope.extend(session(p, { store: store.service, shutdownDeadline: "10 seconds" }), scope)
+        const scheduler = yielding(run, 0.05)
+        yield* Effect.fork(Effect.withScheduler(s.accessToken, scheduler))
+        for (let i = 0; i < run % 60; i++) yield* Effect.yieldNow()
+        yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* clock.advance("20 seconds")
+        const before = store.state.saves
+        yield* clock.advance("5 minutes")
+        if (store.state.saves !== before) leaked++
+      }
+      assert.strictEqual(leaked, 0)
+    })
+  )
+
+  it.effect("law 31: nothing is sent once the close has ended", () =>
+    manually(function* (clock) {
+      const late: Array<number> = []
+      for (let run = 0; run < 100; run++) {
+        const p = provider()
+        const scope = yield* Scope.make()
+        const s = yield* Scope.extend(session(p, { shutdownDeadline: "10 seconds" }), scope)
+        const scheduler = yielding(run, 0.05)
+        const flight = yield* held
+        p.next(flight.exchange)
+        yield* Effect.fork(Effect.either(Effect.withScheduler(s.accessToken, scheduler)))
+        for (let i = 0; i < run % 40; i++) yield* Effect.yieldNow()
+        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+        for (let i = 0; i < 150; i++) yield* Effect.yieldNow()
+        const at = closing.unsafePoll() === null ? "waits" : "closed"
+        if (at === "closed" && p.count().total > 0) late.push(run)
+        yield* settle
+        if (at === "closed" && p.count().total > 0) late.push(run)
+        yield* flight.answer
+        yield* clock.advance("20 seconds")
+      }
+      assert.deepStrictEqual(late, [])
+    })
+  )
+
+  it.scoped("law 20: no beat outlives its flights", () =>
+    manually(function* (clock) {
+      const leftovers: Array<number> = []
+      for (let run = 0; run < 100; run++) {
+        const p = provider({ rotation: "single-use" })
+        const inner = yield* TokenStore.makeMemory
+        let leases = 0
+        const store = {
+          ...inner,
+          lease: (...a: Parameters<TokenStore.Service["lease"]>) => {
+            leases++
+            return inner.lease(...a)
+          }
+        }
+        const s = yield* session(p, { store, key: "key", shutdownDeadline: 0 })
+        const scheduler = yielding(run, 0.05)
+        yield* Effect.fork(Effect.withScheduler(s.accessToken, scheduler))
+        for (let i = 0; i < run % 30; i++) yield* Effect.yieldNow()
+        yield* Effect.fork(Effect.withScheduler(s.refresh, scheduler))
+        yield* Effect.fork(Effect.withScheduler(s.logout, scheduler))
+        yield* Effect.fork(Effect.either(Effect.withScheduler(s.login, scheduler)))
+        yield* clock.advance("20 seconds")
+        const n = leases
+        yield* clock.advance("20 seconds")
+        const free = yield* inner.lease("key", "other", Duration.seconds(1))
+        if (leases !== n || !free) leftovers.push(run)
+      }
+      assert.deepStrictEqual(leftovers, [])
     })
   )
 })
+
+it.scoped("a change that was looked up before another came is made upon that", () =>
+  Effect.gen(function* () {
+    for (let run = 0; run < 20; run++) {
+      const made = yield* engine
+      const grow = Engine.transition(made, (state) => [
+        state.generation,
+        { ...state, generation: state.generation + 1 }
+      ])
+      const seen = yield* Effect.withScheduler(
+        Effect.all(
+          Array.from({ length: 20 }, () => grow),
+          { concurrency: "unbounded" }
+        ),
+        yielding(run, 0.05)
+      )
+      assert.sameMembers(
+        seen,
+        Array.from({ length: 20 }, (_, n) => n)
+      )
+      assert.isTrue(made.work === undefined)
+    }
+  })
+)

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Random, Scope } from "effect"
 import * as Renewal from "../../src/renewal/Renewal.js"
-import { fails, failure, provider, session, value } from "../support/harness.js"
+import * as Token from "../../src/token/Token.js"
+import { fails, failure, provider, secret, session, value } from "../support/harness.js"
 import { manually, settle } from "../support/ManualClock.js"
 
 /** Records at which moments a provider is asked. */
@@ -280,5 +281,18 @@ it.scoped("jitter spreads 50 sessions, and only makes them earlier", () =>
     const first = moments.map((at) => gaps(at)[0] ?? 0)
     assert.isTrue(first.every((gap) => gap <= 240_000 && gap >= 234_000))
     assert.isAtLeast(new Set(first).size, 40)
+  })
+)
+
+it.scoped("law 29: a seeded session is renewed in the background after its first use", () =>
+  manually(function* (clock) {
+    const p = provider()
+    const s = yield* session(p, {
+      renewal: true,
+      seed: Token.make({ accessToken: secret("seed"), refreshToken: secret("r"), lifetime: "1 hour" })
+    })
+    assert.strictEqual(value(yield* s.accessToken), "seed")
+    yield* clock.advance("2 hours")
+    assert.isAtLeast(p.count().total, 1)
   })
 )
