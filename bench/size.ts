@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { Effect } from "effect"
 import { type BuildOptions, transform } from "esbuild"
-import { bundled } from "../test/package/bundled.js"
+import { bundled } from "../test/integration/package/bundled.js"
 import { count, type Extent, type Part, times } from "./Row.js"
 import { figure, ratios } from "./statistics.js"
 
