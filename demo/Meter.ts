@@ -18,7 +18,7 @@ export interface Readings {
   readonly requests: number
   readonly rejected: number
   readonly exchanges: number
-  readonly exchanging: number
+  readonly inFlight: number
   readonly mostExchanging: number
   /** Exchanges that were turned away with a status, and those that got no answer. */
   readonly turnedAway: number
@@ -36,7 +36,7 @@ export const make = (lanes: number): Effect.Effect<Meter> =>
     requests: 0,
     rejected: 0,
     exchanges: 0,
-    exchanging: 0,
+    inFlight: 0,
     mostExchanging: 0,
     turnedAway: 0,
     unanswered: 0,
@@ -62,15 +62,15 @@ export const metered = (bare: HttpClient.HttpClient, api: Api, meter: Meter): Ht
           Ref.update(meter, (readings) => ({
             ...readings,
             exchanges: readings.exchanges + 1,
-            exchanging: readings.exchanging + 1,
-            mostExchanging: Math.max(readings.mostExchanging, readings.exchanging + 1)
+            inFlight: readings.inFlight + 1,
+            mostExchanging: Math.max(readings.mostExchanging, readings.inFlight + 1)
           })),
           () =>
             Effect.tapBoth(send, {
               onFailure: () => count(meter, "unanswered"),
               onSuccess: ({ status }) => (status >= 400 ? count(meter, "turnedAway") : Effect.void)
             }),
-          () => Ref.update(meter, (readings) => ({ ...readings, exchanging: readings.exchanging - 1 }))
+          () => Ref.update(meter, (readings) => ({ ...readings, inFlight: readings.inFlight - 1 }))
         )
       : Effect.zipRight(
           count(meter, "requests"),

@@ -15,8 +15,8 @@ const freddy = Freddy.layerConfig({
 
 const program = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  const answer = yield* client.get("/v1/threads")
-  yield* Console.log(`\n${yield* answer.text}`)
+  const response = yield* client.get("/v1/threads")
+  yield* Console.log(`\n${yield* response.text}`)
 })
 
 // FREDDY_USERNAME, FREDDY_PASSWORD, and FREDDY_BASE_URL if it is not the live API.

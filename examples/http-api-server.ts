@@ -1,4 +1,4 @@
-// A server that asks its callers for a bearer token, and calls another API with the token of a session of its own.
+// A server that requires a bearer token from its callers, and calls another API with the token of its own session.
 import { createServer } from "node:http"
 import {
   HttpApi,
@@ -59,7 +59,7 @@ const Shop = HttpApi.make("shop").add(
     .middleware(Authorization)
 )
 
-// The caller's token ends here: it is asked after by the bare client (RFC 7662), and goes nowhere else.
+// The caller's token stops here: the bare client asks the introspection endpoint about it (RFC 7662).
 const Claims = Schema.Struct({ active: Schema.Boolean, sub: Schema.optional(Schema.String) })
 const authorization = Layer.effect(
   Authorization,
@@ -87,7 +87,7 @@ const orders = HttpApiBuilder.group(Shop, "orders", (handlers) =>
     const stockOf = (item: string) =>
       warehouse.get(`/stock/${item}`).pipe(
         Effect.flatMap(HttpClientResponse.schemaBodyJson(Schema.Number)),
-        // What our own session fails with is no fault of the caller's, and no 401 for the caller.
+        // A failure of our own session is not the caller's fault, so the caller does not get a 401.
         Effect.catchIf(AuthError.isAuthError, (error) =>
           AuthError.isTransient(error) ? new Unavailable() : Effect.die(error)
         ),

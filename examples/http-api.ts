@@ -1,4 +1,4 @@
-// A typed client of an HttpApi that stays signed in: what the API answers and what signing in may fail with are typed.
+// A typed client of an HttpApi that stays signed in. The responses of the API and the failures of signing in are typed.
 import { HttpApi, HttpApiClient, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "@effect/platform"
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
@@ -26,7 +26,7 @@ const program = Effect.gen(function* () {
   yield* Console.log(`order 1: ${item}, ${stock} in stock`)
   yield* shop.orders.find({ path: { id: 2 } })
 }).pipe(
-  // The API's own error, and one of effect-auth: both by their tags, both gone from the type afterwards.
+  // The API's own error, and one of effect-auth: each is caught by its tag and is then gone from the type.
   Effect.catchTag("NoSuchOrder", ({ id }) => Console.log(`order ${id}: there is none`)),
   Effect.catchTag("Misconfigured", (error) => Console.error(`the client was refused: ${error.message}`))
 )

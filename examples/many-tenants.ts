@@ -22,7 +22,7 @@ const Accounts = Schema.parseJson(
 const merchants = Layer.unwrapEffect(
   Effect.gen(function* () {
     const accounts = yield* Schema.Config("MERCHANTS", Accounts)
-    // One provider for all: it holds what the application is to Violet.
+    // One provider for all tenants: it holds the application's own identity at Violet.
     const provider = yield* Violet.make({
       appId: yield* Config.integer("VIOLET_APP_ID"),
       appSecret: yield* Config.redacted("VIOLET_APP_SECRET"),
@@ -49,7 +49,7 @@ const request = (merchant: string) =>
   }).pipe(
     Effect.catchTags({
       UnknownMerchant: () => Console.log(merchant, "is not known here"),
-      InvalidCredentials: () => Console.log(merchant, "has to enter the password anew")
+      InvalidCredentials: () => Console.log(merchant, "has to enter the password again")
     })
   )
 

@@ -1,4 +1,4 @@
-// A service signs in to an API by OAuth 2.0 as itself, and prints what it may see.
+// A service signs in to an API by OAuth 2.0 as itself, and prints the orders that it may see.
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer } from "effect"
 import { Auth, AuthHttpClient, Credentials, OAuth2 } from "effect-auth"
@@ -18,8 +18,8 @@ const provider = Effect.gen(function* () {
 
 const program = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  const answer = yield* client.get("/orders")
-  yield* Console.log(yield* answer.text)
+  const response = yield* client.get("/orders")
+  yield* Console.log(yield* response.text)
 })
 
 const orders = Auth.layer(provider).pipe(Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici]))

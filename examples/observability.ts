@@ -1,4 +1,5 @@
-// What OpenTelemetry gets of a session: three pages at once, and a renewal that works at the second attempt.
+// Exports the spans and metrics of a session by OpenTelemetry: three pages at once, and a renewal that succeeds at the
+// second attempt.
 // It needs no account: the API is the sandbox of Violet, in this process.
 import { NodeSdk } from "@effect/opentelemetry"
 import { HttpClient } from "@effect/platform"
@@ -14,7 +15,7 @@ import { AuthHttpClient, Credentials, Session, Violet } from "effect-auth"
 import * as Faults from "effect-auth/testing/Faults"
 import * as VioletSandbox from "effect-auth/testing/VioletSandbox"
 
-// An application has OTLP exporters here. These keep what they get, for the end of the program to print it in short.
+// An application has OTLP exporters here. These keep the data in memory, and the end of the program prints a summary.
 const spans = new InMemorySpanExporter()
 const metrics = new PeriodicExportingMetricReader({
   exporter: new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
@@ -62,9 +63,9 @@ const printSpans = Effect.suspend(() => {
       .sort((a, b) => time(a) - time(b))
       .flatMap((span) => {
         const { attributes, links } = span
-        const told = [attributes["url.path"], attributes["auth.session"], attributes["auth.outcome"]]
+        const parts = [attributes["url.path"], attributes["auth.session"], attributes["auth.outcome"]]
         const linked = links.map(({ context }) => `-> ${name(context.spanId)}`)
-        const line = [indent + span.name, ...told, ...linked].filter((part) => part !== undefined).join(" ")
+        const line = [indent + span.name, ...parts, ...linked].filter((part) => part !== undefined).join(" ")
         return [line, ...tree(span.spanContext().spanId, `${indent}  `)]
       })
   return Console.log(["", "spans", ...tree(undefined, "  ")].join("\n"))

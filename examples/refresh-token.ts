@@ -1,4 +1,4 @@
-// Starts from a refresh token that was stored earlier, without a password, and follows what becomes of the session.
+// Starts from a stored refresh token, without a password, and prints each change of the session.
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Stream } from "effect"
 import { Credentials, Session, Token, Violet } from "effect-auth"

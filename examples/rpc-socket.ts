@@ -1,4 +1,4 @@
-// Remote procedures over a socket, whose messages no HttpClient sees: a middleware of the client puts the token on each.
+// Remote procedures over a socket. No HttpClient sees its messages, so a client middleware puts the token on each.
 import { Headers } from "@effect/platform"
 import { NodeHttpClient, NodeRuntime, NodeSocket } from "@effect/platform-node"
 import { Rpc, RpcClient, RpcGroup, RpcMiddleware, RpcSerialization } from "@effect/rpc"
@@ -16,7 +16,7 @@ class Prices extends RpcGroup.make(
   Rpc.make("Price", { payload: { item: Schema.String }, success: Schema.Number })
 ).middleware(Authorization) {}
 
-// A middleware has no error channel, so what is thrown here would be a defect: signedIn asks for the token first.
+// A middleware has no error channel, so a failure here would be a defect: signedIn asks for the token first.
 const authorization = RpcMiddleware.layerClient(
   Authorization,
   Effect.map(
@@ -32,20 +32,20 @@ const authorization = RpcMiddleware.layerClient(
 
 const isUnauthorized = (error: unknown): error is Unauthorized => error instanceof Unauthorized
 
-/** Fails with a typed AuthError if there is no token, and calls once more with a new one if the server refuses it. */
+/** Fails with a typed AuthError if there is no token, and calls once more with a new one if the server rejects it. */
 const signedIn = <A, E, R>(call: Effect.Effect<A, E | Unauthorized, R>) =>
   Effect.gen(function* () {
     const session = yield* Session.Session
     const token = yield* session.accessToken
-    const again = (refusal: Unauthorized) =>
+    const retry = (rejection: Unauthorized) =>
       Effect.flatMap(session.reject(token), (next) =>
         Equal.equals(next, token)
-          ? Effect.fail(refusal)
+          ? Effect.fail(rejection)
           : Effect.tapError(call, (error) =>
               isUnauthorized(error) ? Effect.ignore(session.reject(next, { retried: true })) : Effect.void
             )
       )
-    return yield* Effect.catchIf(call, isUnauthorized, again)
+    return yield* Effect.catchIf(call, isUnauthorized, retry)
   })
 
 const program = Effect.gen(function* () {
@@ -68,7 +68,7 @@ const session = Auth.layer(provider, { renewal: "on-use" }).pipe(
   Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici])
 )
 
-// The session does not know the socket: that it leads to nobody but the API, and over wss, is for you to see to.
+// The session does not know the socket. You have to make sure that it leads to the API only, and over wss.
 const socket = Layer.unwrapEffect(Effect.map(Config.string("PRICES_SOCKET"), (url) => NodeSocket.layerWebSocket(url)))
 
 const prices = RpcClient.layerProtocolSocket().pipe(Layer.provide([socket, RpcSerialization.layerJson]))

@@ -1,4 +1,4 @@
-// Remote procedures over HTTP: every request carries the token, and a refused one is sent again with a new token.
+// Remote procedures over HTTP: every request carries the token, and a rejected one is sent again with a new token.
 import { HttpClient } from "@effect/platform"
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Rpc, RpcClient, RpcGroup, RpcSerialization } from "@effect/rpc"
@@ -16,7 +16,7 @@ const program = Effect.gen(function* () {
   yield* Stream.runForEach(prices.Changes({ item: "chair" }), (price) => Console.log(`now: ${price}`))
 }).pipe(Effect.scoped)
 
-// Without filterStatusOk, a caller whose requests stay refused would wait for ever: a 401 answers no procedure.
+// Without filterStatusOk, a caller whose requests are always rejected would wait for ever: the protocol ignores a 401.
 const http = Layer.effect(
   HttpClient.HttpClient,
   Effect.map(AuthHttpClient.AuthHttpClient, (client) => HttpClient.filterStatusOk(AuthHttpClient.toHttpClient(client)))

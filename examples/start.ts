@@ -16,7 +16,7 @@ const program = Effect.gen(function* () {
   }).pipe(Layer.provide([Credentials.layerNone, Layer.succeed(HttpClient.HttpClient, sandbox.client)]))
   const call = Effect.flatMap(AuthHttpClient.AuthHttpClient, (client) => client.get("/orders?size=2"))
   yield* Effect.gen(function* () {
-    yield* Console.log(yield* Effect.flatMap(call, (answer) => answer.text))
+    yield* Console.log(yield* Effect.flatMap(call, (response) => response.text))
     yield* sandbox.revokeAccessTokens
     yield* Console.log("after every token was revoked:", (yield* call).status)
   }).pipe(Effect.provide(orders))

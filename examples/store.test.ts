@@ -1,10 +1,10 @@
-// A token store of one's own, and the laws that every store has to keep.
+// A token store of your own, and the laws that every store has to keep.
 import { it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, TestClock } from "effect"
 import { Moment, TokenStore } from "effect-auth"
 import { laws } from "effect-auth/testing/StoreLaws"
 
-/** Keeps everything in two maps; whatever has a compare-and-set can do the same. */
+/** Has entries and leases in two maps. Any database with a compare-and-set can do the same. */
 const mine = Layer.sync(TokenStore.TokenStore, (): TokenStore.Service => {
   const entries = new Map<string, TokenStore.Entry & { readonly since: Moment.Moment }>()
   const leases = new Map<string, { readonly owner: string; readonly until: number }>()
@@ -17,15 +17,15 @@ const mine = Layer.sync(TokenStore.TokenStore, (): TokenStore.Service => {
           age: Duration.millis(Moment.age(since, now))
         }))
       ),
-    // False if it is not newer than what is kept. In a store of several processes, look and write are one step.
+    // False if it is not newer than the stored entry. In a store of several processes, compare and write in one step.
     save: (key, entry) =>
       Effect.map(Moment.now, (since) => {
-        const kept = entries.get(key)
-        if (kept !== undefined && !TokenStore.isNewer(entry, kept)) return false
+        const stored = entries.get(key)
+        if (stored !== undefined && !TokenStore.isNewer(entry, stored)) return false
         entries.set(key, { ...entry, since })
         return true
       }),
-    // It ends by itself, for whoever has it may be dead.
+    // A lease expires by itself, because its owner may be dead.
     lease: (key, owner, duration) =>
       Effect.map(Moment.now, (now) => {
         const lease = leases.get(key)
@@ -40,5 +40,5 @@ const mine = Layer.sync(TokenStore.TokenStore, (): TokenStore.Service => {
   }
 })
 
-// Under TestClock time passes as it is told to. With a server, `it.live` and `laws()` take the time that they take.
+// Under TestClock, `wait` moves the clock. For a store on a server, use `it.live` and `laws()`, which wait in real time.
 for (const { check, name } of laws({ wait: TestClock.adjust })) it.effect(name, () => Effect.provide(check, mine))

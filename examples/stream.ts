@@ -1,4 +1,4 @@
-// Reads every page of a list, for longer than any token lives: each request has a token that is valid then.
+// Reads every page of a list, for longer than any token lives: each request carries a token that is valid at that moment.
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Chunk, Console, Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
@@ -9,7 +9,7 @@ const Page = Schema.Struct({ content: Schema.Array(Merchant), last: Schema.Boole
 
 const merchants = Stream.unwrap(
   Effect.map(AuthHttpClient.AuthHttpClient, (client) => {
-    // Each page is tried again by itself; a stream that is retried as a whole begins anew with its first page.
+    // Each page is retried by itself. A stream that is retried as a whole starts again with its first page.
     const patient = client.pipe(
       HttpClient.filterStatusOk,
       HttpClient.retryTransient({

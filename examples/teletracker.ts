@@ -1,4 +1,4 @@
-// Signs in to TeleTracker once and keeps its tokens in a folder: started again, it goes on with the session it left.
+// Signs in to TeleTracker once and stores its tokens in a folder. The next start continues the same session.
 import { NodeContext, NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import { AuthHttpClient, TeleTracker, TokenStore } from "effect-auth"
@@ -15,8 +15,8 @@ const teletracker = TeleTracker.layerConfig({ store: TokenStore.at("service") })
 
 const program = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  const answer = yield* client.get("/calls")
-  yield* Console.log(`calls: ${answer.status}`)
+  const response = yield* client.get("/calls")
+  yield* Console.log(`calls: ${response.status}`)
 })
 
 NodeRuntime.runMain(Effect.provide(program, teletracker))

@@ -16,18 +16,18 @@ const api = Layer.succeed(
 /** A session for one test, over that API. */
 const layer = (options?: TestSession.Options) => Layer.provide(TestSession.layer(options), api)
 
-/** The application: it asks once a minute, and keeps what it was answered. */
+/** The application: it makes a request once a minute and records the responses. */
 const poll = (seen: Ref.Ref<ReadonlyArray<string>>) =>
   Effect.gen(function* () {
     const client = yield* AuthHttpClient.AuthHttpClient
-    const text = yield* Effect.flatMap(client.get("/orders"), (answer) => answer.text)
+    const text = yield* Effect.flatMap(client.get("/orders"), (response) => response.text)
     yield* Ref.update(seen, (all) => [...all, text])
   }).pipe(Effect.repeat(Schedule.spaced("1 minute")))
 
-it.effect("an application that polls is renewed behind its back", () =>
+it.effect("an application that polls is renewed in the background", () =>
   Effect.gen(function* () {
     const seen = yield* Ref.make<ReadonlyArray<string>>([])
-    // What waits for the clock is forked before the clock is moved; else the test waits for itself.
+    // Fork what waits for the clock before moving the clock. Otherwise the test waits for itself.
     const app = yield* Effect.fork(poll(seen))
     yield* TestClock.adjust("20 minutes")
     yield* Fiber.interrupt(app)
@@ -43,7 +43,7 @@ it.effect("an application that polls is renewed behind its back", () =>
   }).pipe(Effect.provide(layer({ lifetime: "10 minutes", renewal: "background" })))
 )
 
-it.effect("a session that nobody uses is renewed too, and goes on after an outage", () =>
+it.effect("an unused session is renewed too, and recovers after an outage", () =>
   Effect.gen(function* () {
     const { status } = yield* Session.Session
     const provider = yield* TestProvider.TestProvider

@@ -6,7 +6,7 @@ import { Auth, AuthHttpClient, Credentials, Session } from "effect-auth"
 import * as TestProvider from "effect-auth/testing/TestProvider"
 import * as TestSession from "effect-auth/testing/TestSession"
 
-/** An API that lets everyone in who brings a token, and answers it. */
+/** An API that accepts every token, and responds with it. */
 const api = Layer.succeed(
   HttpClient.HttpClient,
   HttpClient.make((request) =>
@@ -19,20 +19,20 @@ const layer = (options?: TestSession.Options) => Layer.provide(TestSession.layer
 
 const call = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  return yield* Effect.flatMap(client.get("/orders"), (answer) => answer.text)
+  return yield* Effect.flatMap(client.get("/orders"), (response) => response.text)
 })
 
 it.effect("expiry: the next call renews, once for all callers", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     yield* TestClock.adjust("5 minutes")
-    const answers = yield* Effect.all([call, call, call], { concurrency: "unbounded" })
-    assert.deepStrictEqual(answers, Array(3).fill("Bearer test-access-2"))
+    const responses = yield* Effect.all([call, call, call], { concurrency: "unbounded" })
+    assert.deepStrictEqual(responses, Array(3).fill("Bearer test-access-2"))
     assert.strictEqual((yield* provider.report).refreshes, 1)
   }).pipe(Effect.provide(layer({ lifetime: "5 minutes" })))
 )
 
-it.effect("refusal: the session logs in, and where it cannot, says so", () =>
+it.effect("refusal: the session logs in, and fails if it cannot", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     yield* provider.next(TestProvider.fails(TestProvider.failure.refused))
@@ -66,7 +66,7 @@ it.effect("outage: callers wait for its end, for as long as their patience lasts
   }).pipe(Effect.provide(layer({ state: "expired", patience: "1 minute" })))
 )
 
-it.effect("slow answers: a token that is merely stale makes nobody wait", () =>
+it.effect("slow responses: no caller waits while its token is stale but valid", () =>
   Effect.gen(function* () {
     yield* TestClock.adjust("55 minutes")
     assert.strictEqual(yield* call, "Bearer test-access-1")
@@ -75,7 +75,7 @@ it.effect("slow answers: a token that is merely stale makes nobody wait", () =>
   }).pipe(Effect.provide(layer({ lifetime: "1 hour", latency: "8 seconds" })))
 )
 
-it.effect("lost answers: a spent refresh token is not presented again", () =>
+it.effect("lost responses: a spent refresh token is not presented again", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     yield* provider.next(TestProvider.lost)
@@ -89,7 +89,7 @@ it.effect("lost answers: a spent refresh token is not presented again", () =>
   }).pipe(Effect.provide(layer({ state: "expired", rotation: "single-use", patience: "3 seconds" })))
 )
 
-it.effect("in between: what happens while an exchange is under way", () =>
+it.effect("in between: a logout while a token request is under way", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     const session = yield* Session.Session
@@ -103,7 +103,7 @@ it.effect("in between: what happens while an exchange is under way", () =>
   }).pipe(Effect.provide(layer({ state: "expired" })))
 )
 
-it.effect("a wiring of one's own: the provider alone takes the place of the real one", () =>
+it.effect("your own wiring: only the provider is replaced", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.make({ rotation: "single-use" })
     const own = Auth.layer(Effect.succeed(provider.service), { leeway: "1 minute", renewal: "on-use" }).pipe(

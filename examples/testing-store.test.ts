@@ -1,4 +1,4 @@
-// A store of one's own, and the laws that it must keep.
+// A store of your own, and the laws that it has to keep.
 import { it } from "@effect/vitest"
 import { Clock, Duration, Effect, Layer, Option, Ref, TestClock } from "effect"
 import { TokenStore } from "effect-auth"
@@ -14,7 +14,7 @@ interface Lease {
   readonly until: number
 }
 
-/** It keeps each key in a row and each lease in another, and changes a row in one step only. */
+/** Has a row for each entry and each lease, and changes a row in one step only. */
 const make: Effect.Effect<TokenStore.Service> = Effect.gen(function* () {
   const rows = yield* Ref.make<ReadonlyMap<string, Row>>(new Map())
   const leases = yield* Ref.make<ReadonlyMap<string, Lease>>(new Map())
@@ -30,8 +30,8 @@ const make: Effect.Effect<TokenStore.Service> = Effect.gen(function* () {
     save: Effect.fnUntraced(function* (key, entry) {
       const savedAt = yield* Clock.currentTimeMillis
       return yield* Ref.modify(rows, (all) => {
-        const kept = all.get(key)
-        if (kept !== undefined && !TokenStore.isNewer(entry, kept.entry)) return [false, all]
+        const stored = all.get(key)
+        if (stored !== undefined && !TokenStore.isNewer(entry, stored.entry)) return [false, all]
         return [true, new Map(all).set(key, { entry, savedAt })]
       })
     }),

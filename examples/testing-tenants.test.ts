@@ -5,7 +5,7 @@ import { Effect, Redacted } from "effect"
 import { SessionMap } from "effect-auth"
 import * as TestProvider from "effect-auth/testing/TestProvider"
 
-/** An API that lets everyone in who brings a token. */
+/** An API that accepts every token. */
 const api = HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, new Response("welcome"))))
 
 const account = { username: Redacted.make("test-user"), password: Redacted.make("test-password") }

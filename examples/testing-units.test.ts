@@ -6,11 +6,11 @@ import { AuthHttpClient } from "effect-auth"
 import * as TestProvider from "effect-auth/testing/TestProvider"
 import * as TestSession from "effect-auth/testing/TestSession"
 
-/** The unit: what it says depends on the API, and on whether anyone is signed in. */
+/** The unit: its greeting depends on the API and on whether a user is signed in. */
 const greeting = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  const answer = yield* client.get("/me")
-  const { name } = yield* HttpClientResponse.schemaBodyJson(Schema.Struct({ name: Schema.String }))(answer)
+  const response = yield* client.get("/me")
+  const { name } = yield* HttpClientResponse.schemaBodyJson(Schema.Struct({ name: Schema.String }))(response)
   return `Hello, ${name}`
 }).pipe(
   Effect.catchTags({
@@ -26,8 +26,8 @@ const api = Layer.succeed(
   HttpClient.HttpClient,
   HttpClient.make((request) => {
     const name = people[request.headers.authorization ?? ""]
-    const answer = name === undefined ? new Response(null, { status: 401 }) : Response.json({ name })
-    return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
+    const response = name === undefined ? new Response(null, { status: 401 }) : Response.json({ name })
+    return Effect.succeed(HttpClientResponse.fromWeb(request, response))
   })
 )
 
@@ -54,13 +54,13 @@ it.effect("asks to sign in", () =>
   }).pipe(Effect.provide(layer({ state: "signed-out" })))
 )
 
-for (const [failure, said] of [
+for (const [failure, greeted] of [
   [TestProvider.failure.refused, "Please sign in again"],
   [TestProvider.failure.unreachable, "We cannot sign you in at the moment"]
 ] as const) {
-  it.effect(`says: ${said}`, () =>
+  it.effect(`says: ${greeted}`, () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* greeting, said)
+      assert.strictEqual(yield* greeting, greeted)
     }).pipe(Effect.provide(layer({ state: "expired", failure })))
   )
 }

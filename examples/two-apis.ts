@@ -24,7 +24,7 @@ const program = Effect.gen(function* () {
   yield* Console.log("shop", (yield* shop.get("/merchants")).status)
   yield* Console.log("outlet", (yield* outlet.get("/merchants")).status)
 }).pipe(
-  // Each failure can be told apart by what can be done about it.
+  // Each failure has a tag of its own, for what can be done about it.
   Effect.catchTag("InvalidCredentials", () => Console.error("a password was refused: ask for another")),
   Effect.catchTag("NetworkFailure", (error) => Console.error(`not now: ${error.message}`))
 )

@@ -1,9 +1,9 @@
-// An API of your own: an odd header, tokens that lie deep in the answer, refusals in words that only this API has.
+// An API of your own: an unusual header, tokens deep inside the response, error codes that only this API has.
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Option, Schema } from "effect"
 import { Auth, AuthHttpClient, AuthProvider, Credentials, Protocol } from "effect-auth"
 
-const Answer = Schema.Struct({
+const TokenResponse = Schema.Struct({
   data: Schema.Struct({ session: Schema.Struct({ key: Protocol.Field, ttl: Protocol.Field, next: Protocol.Field }) })
 })
 
@@ -16,20 +16,20 @@ const parcel = Effect.gen(function* () {
     token: { header: "x-parcel-session" },
     login: Option.map(({ password, username }) => Protocol.json("sessions", { user: username, pass: password })),
     refresh: (next) => Protocol.json("sessions/renew", { next }),
-    answer: Answer,
+    response: TokenResponse,
     tokens: ({ data: { session } }) => ({
       accessToken: session.key,
       expiresIn: session.ttl,
       refreshToken: session.next
     }),
-    failure: Schema.Struct({ problem: Schema.Literal("unknown-user", "unknown-key", "key-ended") }),
-    refusal: ({ problem }) => (problem === "key-ended" ? "expired" : "invalid")
+    errorResponse: Schema.Struct({ problem: Schema.Literal("unknown-user", "unknown-key", "key-ended") }),
+    errorMeaning: ({ problem }) => (problem === "key-ended" ? "expired" : "invalid")
   })
 })
 
 const program = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  yield* Console.log(yield* Effect.flatMap(client.get("/parcels"), (answer) => answer.text))
+  yield* Console.log(yield* Effect.flatMap(client.get("/parcels"), (response) => response.text))
 })
 
 const layer = Auth.layer(parcel).pipe(

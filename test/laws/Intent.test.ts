@@ -9,7 +9,8 @@ import * as Records from "../support/records.js"
 import { set } from "./harness.js"
 
 /** What the store says of the refresh token. */
-const refreshOf = (store: TokenStore.Service) => Effect.map(Records.kept(store, "key"), ({ refresh }) => refresh._tag)
+const refreshOf = (store: TokenStore.Service) =>
+  Effect.map(Records.kept(store, "key"), ({ refreshState }) => refreshState._tag)
 
 describe("law 21: the intent", () => {
   it.scoped("law 21: the store knows of a refresh token before it is sent, and that it was not spent", () =>
@@ -27,14 +28,14 @@ describe("law 21: the intent", () => {
         )
       for (const [outcome, after] of [
         [failure.unspent, "Usable"],
-        [failure.unknown, "Doubtful"]
+        [failure.unknown, "InDoubt"]
       ] as const) {
         p.next(peek(fails(outcome)))
         yield* Effect.exit(s.refresh)
         assert.strictEqual(yield* refreshOf(store), after)
         yield* clock.advance("1 second")
       }
-      assert.deepStrictEqual(seen, ["Doubtful", "Doubtful"])
+      assert.deepStrictEqual(seen, ["InDoubt", "InDoubt"])
       assert.strictEqual(value(yield* s.refresh), "test-access-2")
       assert.strictEqual(yield* refreshOf(store), "Usable")
       p.next(peek(fails(failure.misconfigured)))
@@ -57,7 +58,7 @@ describe("law 21: the intent", () => {
         yield* Records.save(store, "key", {
           tokens: Option.some(set("old")),
           age: 300_000,
-          refresh: { _tag: "Doubtful", age: 2000, again: options.again ?? false, mark: 0 }
+          refreshState: { _tag: "InDoubt", age: 2000, presentedAgain: options.again ?? false, intentId: 0 }
         })
         const credentials = options.credentials === undefined ? {} : { credentials: options.credentials }
         const s = yield* session(p, { store, key: "key", patience: 0, ...credentials })
@@ -89,7 +90,7 @@ describe("law 21: the intent", () => {
       yield* Records.save(store, "key", {
         tokens: Option.some(set("old")),
         age: 240_000,
-        refresh: { _tag: "Doubtful", age: 2000, again: false, mark: 0 }
+        refreshState: { _tag: "InDoubt", age: 2000, presentedAgain: false, intentId: 0 }
       })
       const s = yield* session(p, { store, key: "key", renewal: true })
       assert.strictEqual(value(yield* s.accessToken), "test-old")
@@ -181,7 +182,7 @@ describe("law 21: the intent", () => {
       yield* Effect.fork(s.accessToken)
       yield* clock.advance("1 second")
       store.dead = true
-      assert.strictEqual(yield* refreshOf(store.inner), "Doubtful")
+      assert.strictEqual(yield* refreshOf(store.inner), "InDoubt")
       yield* clock.advance("20 seconds")
       const later = yield* session(p, { ...options, store: store.inner })
       p.next(fails(failure.unknown))

@@ -143,7 +143,7 @@ describe("law 19: generations", () => {
       yield* clock.advance("3 minutes")
       yield* clock.setWall("1 hour", -1)
       const kept = yield* Records.kept(store, "key")
-      assert.strictEqual(Duration.toMillis(kept.kept), 180_000)
+      assert.strictEqual(Duration.toMillis(kept.storedFor), 180_000)
     })
   )
 

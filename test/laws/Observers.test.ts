@@ -32,12 +32,10 @@ describe("law 32: observers", () => {
       yield* s.logout
       yield* clock.advance("1 second")
       yield* Fiber.interrupt(watching)
-      const told = seen.map(
-        ({ exchanging, generation, state }) => `${state} ${generation}${exchanging ? " exchanging" : ""}`
-      )
+      const told = seen.map(({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`)
       assert.deepStrictEqual(
         told.filter((one, i) => one !== told[i - 1]),
-        ["signed-in 1", "signed-in 1 exchanging", "signed-in 2", "signed-out 3"]
+        ["signed-in 1", "signed-in 1 inFlight", "signed-in 2", "signed-out 3"]
       )
     })
   )

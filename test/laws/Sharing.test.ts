@@ -9,7 +9,7 @@ import { manually, settle } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
 import { set } from "./harness.js"
 
-const down = new StoreFailure({ operation: "lock", problem: "unreachable" })
+const down = new StoreFailure({ operation: "lease", problem: "unreachable" })
 
 describe("law 20: only the exchange is exclusive", () => {
   it.scoped("law 20: of twenty sessions with one store, one renews and the others take over what it got", () =>
@@ -349,7 +349,7 @@ describe("law 20: only the exchange is exclusive", () => {
       yield* Records.save(inner, "key", {
         ...kept,
         revision: kept.revision + 1,
-        refresh: { _tag: "Dead", failure: failure.refused }
+        refreshState: { _tag: "Refused", failure: failure.refused }
       })
       assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "InvalidRefreshToken")
       assert.strictEqual((yield* s.status).token, "expired")
@@ -409,7 +409,7 @@ describe("law 20: only the exchange is exclusive", () => {
       const s = yield* session(p, { store, key: "key", patience: 0 })
       const reader = yield* Effect.fork(Effect.flip(s.accessToken))
       yield* clock.advance("1 minute")
-      assert.deepInclude(yield* Fiber.join(reader), { _tag: "StoreFailure", operation: "lock" })
+      assert.deepInclude(yield* Fiber.join(reader), { _tag: "StoreFailure", operation: "lease" })
       assert.strictEqual(p.count().total, 0)
     })
   )
@@ -425,7 +425,7 @@ describe("law 20: only the exchange is exclusive", () => {
         yield* clock.advance("5 minutes")
         const second = yield* Effect.either(s.accessToken)
         if (rotation === "none") assert.strictEqual(value(Either.getOrThrow(second)), "test-access-2")
-        else assert.deepInclude(Option.getOrThrow(Either.getLeft(second)), { _tag: "StoreFailure", operation: "lock" })
+        else assert.deepInclude(Option.getOrThrow(Either.getLeft(second)), { _tag: "StoreFailure", operation: "lease" })
         assert.strictEqual(p.presented.length, rotation === "none" ? 1 : 0)
       }
     })

@@ -5,7 +5,7 @@ import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, type Layer, TestClock } from "effect"
 import type { MalformedResponse, NetworkFailure } from "../../src/common/AuthError.js"
-import { exchange } from "../../src/provider/tokenRequest.js"
+import { tokenRequest } from "../../src/provider/tokenRequest.js"
 import * as Faults from "../../src/testing/Faults.js"
 import { httpDate } from "../../src/testing/internal/sandboxClient.js"
 import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
@@ -18,7 +18,7 @@ const request = HttpClientRequest.get(`${url}?code=test-secret#test-secret`, {
 
 /** One exchange with a client that always answers so. */
 const answered = (response: () => Response) =>
-  exchange(
+  tokenRequest(
     HttpClient.make((request) => Effect.sync(() => HttpClientResponse.fromWeb(request, response()))),
     provider,
     request
@@ -35,7 +35,12 @@ describe("exchange", () => {
     Effect.gen(function* () {
       yield* TestClock.setTime(5000)
       const answer = yield* answered(() => new Response('{"a":1}', { headers: { "x-own": "yes" } }))
-      assert.deepInclude(answer, { url, status: 200, body: { a: 1 }, arrived: { millis: 5000, nanos: 5_000_000_000n } })
+      assert.deepInclude(answer, {
+        url,
+        status: 200,
+        body: { a: 1 },
+        receivedAt: { millis: 5000, nanos: 5_000_000_000n }
+      })
       assert.strictEqual(answer.headers["x-own"], "yes")
     })
   )
@@ -212,7 +217,7 @@ describe("exchange", () => {
             Effect.succeed(HttpClientResponse.fromWeb(request, new Response(null, { status })))
           )
         )
-        const error = yield* Effect.flip(exchange(client, provider, request))
+        const error = yield* Effect.flip(tokenRequest(client, provider, request))
         assert.deepInclude({ ...error }, { _tag: "NetworkFailure", outcome, status })
       }
     })
@@ -220,7 +225,7 @@ describe("exchange", () => {
 
   /** An error of the operating system, as it arrives through a client: with the request, and secrets in its message. */
   const failed = (cause: unknown) =>
-    exchange(
+    tokenRequest(
       HttpClient.make((request) =>
         Effect.fail(
           new HttpClientError.RequestError({ request, reason: "Transport", cause, description: "test-secret" })
@@ -309,7 +314,7 @@ describe("exchange", () => {
           const sandbox = yield* VioletSandbox.make()
           yield* sandbox.faults.inject("login", fault)
           const login = HttpClientRequest.post(`${sandbox.baseUrl}/login`)
-          const error = yield* Effect.flip(exchange(sandbox.client, provider, login))
+          const error = yield* Effect.flip(tokenRequest(sandbox.client, provider, login))
           assert.deepInclude({ ...error }, expected)
           assert.strictEqual((yield* sandbox.log).length, 1)
         })
@@ -340,7 +345,7 @@ describe("exchange", () => {
   for (const [name, layer] of Object.entries(clients)) {
     const ask = (url: string) =>
       Effect.flatMap(HttpClient.HttpClient, (client) =>
-        Effect.flip(exchange(client, provider, HttpClientRequest.get(`${url}?code=test-secret`)))
+        Effect.flip(tokenRequest(client, provider, HttpClientRequest.get(`${url}?code=test-secret`)))
       ).pipe(Effect.provide(layer), Effect.timeout("10 seconds"))
 
     it.scopedLive(`law 12: over ${name}, a closed port is not spent`, () =>

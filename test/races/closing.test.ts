@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, FiberId, FiberRef, Option, Scope, Stream } from "effect"
-import { settle as bound } from "../../src/common/bounded.js"
+import { runBounded } from "../../src/common/bounded.js"
 import * as Engine from "../../src/session/runtime/engine.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import { unsaved } from "../laws/harness.js"
@@ -136,7 +136,7 @@ describe("a fiber of the session that is interrupted before it began", () => {
       let sent = false
       let interrupted: boolean | undefined
       const fiber = yield* Effect.uninterruptible(
-        Engine.own(
+        Engine.forkOwned(
           made,
           Effect.zipRight(
             Effect.withFiberRuntime<void>((self) => {
@@ -144,14 +144,14 @@ describe("a fiber of the session that is interrupted before it began", () => {
               return Effect.void
             }),
             Effect.asVoid(
-              bound<void, { readonly message: string }>(
+              runBounded<void, { readonly message: string }>(
                 "test",
                 () =>
                   Effect.sync(() => {
                     sent = true
                   }),
                 Duration.seconds(10),
-                { late: () => ({ message: "late" }), broken: () => ({ message: "broken" }) }
+                { onTimeout: () => ({ message: "late" }), onDefect: () => ({ message: "broken" }) }
               )
             )
           )

@@ -1,25 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { StoreFailure } from "../../src/common/AuthError.js"
-import * as Renewal from "../../src/renewal/Renewal.js"
+import * as Renewer from "../../src/renewal/renewer.js"
 import * as Engine from "../../src/session/runtime/engine.js"
-import { Landing } from "../../src/session/runtime/waiters.js"
+import { Waiters } from "../../src/session/runtime/waiters.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import { engine, held, provider, secret, session, watchedStore } from "../support/harness.js"
 import { manually, settle } from "../support/ManualClock.js"
 import { metrics } from "../support/observed.js"
 import { yielding } from "../support/yielding.js"
 
-describe("landing, torn", () => {
+describe("the waiters of a flight, torn", () => {
   it.effect("gauge, answers, and the map of callers, over many interleavings", () =>
     Effect.gen(function* () {
       for (let run = 0; run < 400; run++) {
-        const name = "review-landing"
-        const at = new Landing({ provider: { name }, label: undefined })
+        const name = "torn-waiters"
+        const at = new Waiters({ provider: { name }, label: undefined })
         const body = Effect.gen(function* () {
           const fibers: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
           for (let i = 0; i < 12; i++) {
-            const wait = i % 4 === 3 ? Effect.uninterruptible(at.token) : at.token
+            const wait = i % 4 === 3 ? Effect.uninterruptible(at.awaitToken) : at.awaitToken
             fibers.push(yield* Effect.fork(wait))
           }
           const killing = yield* Effect.fork(
@@ -30,15 +30,15 @@ describe("landing, torn", () => {
             )
           )
           yield* Effect.repeatN(Effect.yieldNow(), run % 9)
-          const landing = yield* Effect.fork(Effect.sync(() => at.land(Exit.succeed(Option.some(secret("t"))))))
-          yield* Fiber.await(landing)
+          const completing = yield* Effect.fork(Effect.sync(() => at.complete({ _tag: "Token", token: secret("t") })))
+          yield* Fiber.await(completing)
           yield* Fiber.await(killing)
           for (const f of fibers) yield* Fiber.await(f)
         })
         yield* Effect.withScheduler(body, yielding(run, [0, 0.02, 0.05, 0.05][run % 4] ?? 0))
         const all = yield* metrics(name)
         assert.strictEqual(all.waiting ?? 0, 0, `run ${run}`)
-        assert.strictEqual((at as unknown as { readonly callers: Map<unknown, unknown> }).callers.size, 0)
+        assert.strictEqual((at as unknown as { readonly waiters: Map<unknown, unknown> }).waiters.size, 0)
       }
     })
   )
@@ -135,7 +135,7 @@ describe("torn between any two operations", () => {
       let wrong = 0
       for (let run = 0; run < 100; run++) {
         const scope = yield* Scope.make()
-        const r = yield* Scope.extend(Renewal.make, scope)
+        const r = yield* Scope.extend(Renewer.make, scope)
         let delay = 3_600_000
         let renewed = 0
         const one = {
@@ -146,10 +146,10 @@ describe("torn between any two operations", () => {
           })
         }
         const scheduler = yielding(run, 0.05)
-        const a = yield* Effect.fork(Effect.withScheduler(r.watch(one), scheduler))
+        const a = yield* Effect.fork(Effect.withScheduler(r.schedule(one), scheduler))
         for (let i = 0; i < run % 5; i++) yield* Effect.yieldNow()
         delay = 1000
-        const b = yield* Effect.fork(r.watch(one))
+        const b = yield* Effect.fork(r.schedule(one))
         yield* Fiber.await(a)
         yield* Fiber.await(b)
         yield* clock.advance("2 seconds")

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Random, Scope } from "effect"
 import * as Renewal from "../../src/renewal/Renewal.js"
+import * as Renewer from "../../src/renewal/renewer.js"
 import * as Token from "../../src/token/Token.js"
 import { fails, failure, provider, secret, session, value } from "../support/harness.js"
 import { manually, settle } from "../support/ManualClock.js"
@@ -214,7 +215,7 @@ describe("law 29: background renewal", () => {
 
   it.scoped("one fiber renews many sessions, each at its own moment", () =>
     manually(function* (clock) {
-      const renewal = yield* Renewal.make
+      const renewer = yield* Renewer.make
       const order: Array<number> = []
       const sessions = Array.from({ length: 50 }, (_, i) => {
         let left: number | undefined = (50 - i) * 1000
@@ -226,7 +227,7 @@ describe("law 29: background renewal", () => {
           })
         }
       })
-      yield* Effect.forEach(sessions, renewal.watch)
+      yield* Effect.forEach(sessions, renewer.schedule)
       yield* clock.advance("49500 millis")
       assert.deepStrictEqual(
         order,
@@ -242,7 +243,7 @@ describe("law 29: background renewal", () => {
       const renewal = yield* Renewal.make
       const p = provider({ lifetime: "5 minutes" })
       const scope = yield* Scope.make()
-      const s = yield* Scope.extend(session(p, { onChange: renewal.watch }), scope)
+      const s = yield* Scope.extend(session(p, { watchedBy: renewal }), scope)
       yield* s.accessToken
       yield* Scope.close(scope, Exit.void)
       yield* clock.advance("1 hour")
@@ -255,8 +256,8 @@ describe("law 29: background renewal", () => {
       const renewal = yield* Renewal.make
       const slow = provider({ lifetime: "5 minutes" })
       const quick = provider({ lifetime: "5 minutes" })
-      const a = yield* session(slow, { onChange: renewal.watch, timeout: "1 day" })
-      const b = yield* session(quick, { onChange: renewal.watch })
+      const a = yield* session(slow, { watchedBy: renewal, timeout: "1 day" })
+      const b = yield* session(quick, { watchedBy: renewal })
       yield* Effect.all([a.accessToken, b.accessToken])
       slow.always(() => Effect.never)
       yield* clock.advance("1 hour")

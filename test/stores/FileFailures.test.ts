@@ -101,10 +101,10 @@ describe("the folder cannot be used", () => {
         const { load, release, ...others } = yield* failures(store)
         const problem = `the folder ${directory} is no folder, or lies under something that is none (ENOTDIR)`
         assert.strictEqual(load, `the token store cannot load: ${problem}`)
-        assert.strictEqual(release, `the token store cannot lock: ${problem}`)
+        assert.strictEqual(release, `the token store cannot lease: ${problem}`)
         assert.deepStrictEqual(others, {
           save: `the token store cannot save: ${problem}`,
-          lease: `the token store cannot lock: ${problem}`
+          lease: `the token store cannot lease: ${problem}`
         })
       }
       assert.strictEqual(yield* fs.readFileString(file), "test-file")

@@ -77,7 +77,7 @@ const scene = Effect.gen(function* () {
 const isSave = (line: unknown): line is { readonly generation: number; readonly saved: boolean } =>
   typeof line === "object" && line !== null && "saved" in line
 
-const text = (kept: Option.Option<TokenStore.Kept>) => Redacted.value(Option.getOrThrow(kept).contents)
+const text = (kept: Option.Option<TokenStore.StoredEntry>) => Redacted.value(Option.getOrThrow(kept).contents)
 
 /** Asks for the lease in steps of a twentieth of it, not more often than twice its duration lasts. */
 const outwait = (store: TokenStore.Service, owner: string, lease: number) =>

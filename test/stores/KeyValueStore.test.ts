@@ -55,8 +55,8 @@ const watched = () => {
   return { kept, calls, state, make }
 }
 
-const generation = (kept: Option.Option<TokenStore.Kept>) => Option.getOrThrow(kept).generation
-const age = (kept: Option.Option<TokenStore.Kept>) => Duration.toMillis(Option.getOrThrow(kept).age)
+const generation = (kept: Option.Option<TokenStore.StoredEntry>) => Option.getOrThrow(kept).generation
+const age = (kept: Option.Option<TokenStore.StoredEntry>) => Duration.toMillis(Option.getOrThrow(kept).age)
 
 const failure = <A>(effect: Effect.Effect<A, StoreFailure>) => Effect.map(Effect.either(effect), Either.getLeft)
 

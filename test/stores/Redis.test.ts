@@ -184,7 +184,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
         ]
         assert.deepStrictEqual(
           failures.map(({ operation }) => operation),
-          ["load", "save", "lock", "lock"]
+          ["load", "save", "lease", "lease"]
         )
         assert.isTrue(failures.every(({ problem }) => problem.includes("nothing of this library")))
         assert.strictEqual(yield* command("GET", name("a")), "theirs")

@@ -54,7 +54,8 @@ const stores: Record<
     )
 }
 
-const refreshOf = (store: TokenStore.Service) => Effect.map(Records.kept(store, "key"), ({ refresh }) => refresh._tag)
+const refreshOf = (store: TokenStore.Service) =>
+  Effect.map(Records.kept(store, "key"), ({ refreshState }) => refreshState._tag)
 
 for (const [name, made] of Object.entries(stores)) {
   const suite = typeof made === "string" ? describe.skip : describe
@@ -79,7 +80,7 @@ for (const [name, made] of Object.entries(stores)) {
         const peek = Effect.tap(Effect.orDie(refreshOf(store)), (tag) => Effect.sync(() => seen.push(tag)))
         p.next(() => Effect.zipRight(peek, fails(failure.unspent)()))
         yield* Effect.flip(one.refresh)
-        assert.deepStrictEqual([...seen, yield* refreshOf(store)], ["Doubtful", "Usable"])
+        assert.deepStrictEqual([...seen, yield* refreshOf(store)], ["InDoubt", "Usable"])
 
         // Law 31: the closing session waits for the answer, and keeps it.
         yield* Effect.sleep("400 millis")

@@ -34,7 +34,7 @@ export const entry = (generation: number, contents = secret, revision = 0): Toke
   contents: Redacted.make(contents)
 })
 
-export const contentsOf = (kept: Option.Option<TokenStore.Kept>) =>
+export const contentsOf = (kept: Option.Option<TokenStore.StoredEntry>) =>
   Option.match(kept, { onNone: () => undefined, onSome: ({ contents }) => Redacted.value(contents) })
 
 /** The name of a table that is not there yet. */
@@ -196,11 +196,11 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>, d
     Effect.gen(function* () {
       const table = yield* unused
       const store = yield* Effect.provide(TokenStore.TokenStore, Sql.layer({ table }))
-      const calls: ReadonlyArray<readonly ["load" | "save" | "lock", Effect.Effect<unknown, StoreFailure>]> = [
+      const calls: ReadonlyArray<readonly ["load" | "save" | "lease", Effect.Effect<unknown, StoreFailure>]> = [
         ["load", store.load("alice")],
         ["save", store.save("alice", entry(1))],
-        ["lock", store.lease("alice", "a", Duration.seconds(10))],
-        ["lock", store.release("alice", "a")]
+        ["lease", store.lease("alice", "a", Duration.seconds(10))],
+        ["lease", store.release("alice", "a")]
       ]
       for (const [operation, call] of calls) {
         assert.deepStrictEqual(

@@ -3,9 +3,8 @@ import type * as AuthError from "../../src/common/AuthError.js"
 import * as AuthProvider from "../../src/provider/AuthProvider.js"
 import * as Credentials from "../../src/provider/Credentials.js"
 import * as Renewal from "../../src/renewal/Renewal.js"
-import * as SessionState from "../../src/session/machine/state.js"
+import * as State from "../../src/session/machine/state.js"
 import * as Engine from "../../src/session/runtime/engine.js"
-import * as Setting from "../../src/session/runtime/setting.js"
 import * as Session from "../../src/session/Session.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as TestProvider from "../../src/testing/TestProvider.js"
@@ -66,6 +65,8 @@ export interface SessionOptions extends Session.Options {
   readonly credentials?: Effect.Effect<Credentials.UserPassword, AuthError.AuthError> | "none"
   readonly store?: TokenStore.Service
   readonly renewal?: boolean
+  /** A renewal of the test's own. */
+  readonly watchedBy?: Renewal.Service
 }
 
 /** A session of the scripted provider, in the scope of the test. */
@@ -74,28 +75,30 @@ export const session = (
   options: SessionOptions = {}
 ): Effect.Effect<Session.Service, AuthError.Misconfigured, Scope.Scope> =>
   Effect.gen(function* () {
-    const { credentials, renewal, store, ...given } = options
-    // Nobody moves the clock while a test ends.
+    const { credentials, renewal, store, watchedBy, ...given } = options
+    // No one moves the clock while a test ends.
     const rest: Session.Options = { shutdownDeadline: "0 seconds", ...given }
-    const watcher = renewal ? yield* Renewal.make : undefined
+    const watcher = renewal ? yield* Renewal.make : watchedBy
     const context: Context.Context<Credentials.Credentials> = yield* Layer.build(
       credentials === "none" ? Credentials.layerNone : Credentials.layerEffect(credentials ?? Effect.succeed(user))
     )
-    return yield* Session.make(watcher === undefined ? rest : { ...rest, onChange: watcher.watch }).pipe(
+    const session = yield* Session.make(rest).pipe(
       Effect.provide(context),
       Effect.provideService(AuthProvider.AuthProvider, provider.service),
       Effect.provideService(TokenStore.TokenStore, store ?? (yield* TokenStore.makeMemory))
     )
+    if (watcher !== undefined) yield* watcher.watch(session)
+    return session
   })
 
 /** What runs a session of a scripted provider, over a store in memory, for tests of its parts. */
 export const engine = Effect.gen(function* () {
-  const setting = yield* Setting.make({}, undefined)
-  const now = yield* Engine.reading
+  const config = yield* Engine.makeConfig({})
+  const now = yield* Engine.now
   const credentials: Credentials.Service = { read: Effect.succeedNone }
   return new Engine.Engine(
-    { setting, provider: provider().service, credentials, key: "key", label: undefined },
-    SessionState.starting(undefined, now),
+    { config, provider: provider().service, credentials, key: "key", label: undefined },
+    State.initial(undefined, now),
     now
   )
 }).pipe(Effect.provide(TokenStore.layerMemory))

@@ -4,25 +4,25 @@ import * as Record from "../../src/store/record.js"
 import type * as TokenStore from "../../src/store/TokenStore.js"
 
 /** A record with the given fields, and nothing remarkable about the others. */
-export const record = (fields: Partial<Record.Record>): Record.Record => ({
+export const record = (fields: Partial<Record.SessionRecord>): Record.SessionRecord => ({
   generation: 1,
   revision: 0,
   tokens: Option.none(),
   age: 0,
   refreshAge: 0,
-  refresh: { _tag: "Usable" },
+  refreshState: { _tag: "Usable" },
   ...fields
 })
 
 /** Saves a record as another session would. */
-export const save = (store: TokenStore.Service, key: string, fields: Partial<Record.Record>) =>
+export const save = (store: TokenStore.Service, key: string, fields: Partial<Record.SessionRecord>) =>
   store.save(key, Record.encode(key, record(fields)))
 
 /** What the store keeps, read as another session would. */
 export const load = (
   store: Pick<TokenStore.Service, "load">,
   key: string
-): Effect.Effect<Option.Option<Record.Found>, StoreFailure> =>
+): Effect.Effect<Option.Option<Record.StoredRecord>, StoreFailure> =>
   Effect.flatMap(
     store.load(key),
     Option.match({

@@ -274,7 +274,7 @@ describe("callers", () => {
       const callers = yield* Effect.fork(herd(10, s.accessToken))
       yield* until(() => p.count().total === 1)
       yield* Effect.repeatN(Effect.yieldNow(), 100)
-      assert.isFalse((yield* s.status).exchanging)
+      assert.isFalse((yield* s.status).inFlight)
       const waiting = one("waiting-cooling", "waiting")
       assert.strictEqual(yield* waiting, 10)
       yield* TestClock.adjust("15 seconds")
@@ -429,7 +429,7 @@ describe("labels", () => {
         "reason=NetworkFailure"
       ])
       // Whoever looks at the fiber's own tags finds nothing either.
-      const tagged = Metric.tagged(Metric.counter("effect_auth_exchanges"), "request", "test-request-1")
+      const tagged = Metric.tagged(Metric.counter("effect_auth_token_requests"), "request", "test-request-1")
       assert.strictEqual((yield* Metric.value(tagged)).count, 0)
     })
   )

@@ -1,10 +1,10 @@
 import { assert, it } from "@effect/vitest"
 import { Duration } from "effect"
 import * as TokenStore from "../../src/store/TokenStore.js"
-import { Keyed } from "../../src/tenants/keyMap.js"
+import { KeyMap } from "../../src/tenants/keyMap.js"
 
 it("what is stored by a key is found by it, whatever the key is", () => {
-  const keyed = new Keyed<unknown, number>()
+  const keyed = new KeyMap<unknown, number>()
   const keys = ["text", 1, Symbol.iterator, {}, TokenStore.TokenStore, Duration.seconds(1), () => 1, null, undefined]
   keys.forEach((key, place) => {
     keyed.set(key, place)

@@ -236,7 +236,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
   [
     "some reads are of a replica that lags behind",
     faulty((inner) => {
-      const replica = new Map<string, TokenStore.Kept>()
+      const replica = new Map<string, TokenStore.StoredEntry>()
       let reads = 0
       return {
         save: (key, entry) =>
@@ -265,7 +265,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
   [
     "entries are in a plain object",
     faulty((inner) => {
-      const born: Record<string, TokenStore.Kept> = {}
+      const born: Record<string, TokenStore.StoredEntry> = {}
       return {
         load: (key) =>
           Effect.map(
@@ -299,7 +299,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
       return {
         release: (key, owner) =>
           Effect.suspend(() => {
-            if (released.has(key)) return new StoreFailure({ operation: "lock", problem: "nobody holds it" })
+            if (released.has(key)) return new StoreFailure({ operation: "lease", problem: "nobody holds it" })
             released.add(key)
             return inner.release(key, owner)
           })

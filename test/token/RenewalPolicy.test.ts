@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, FastCheck } from "effect"
+import * as Backoff from "../../src/token/backoff.js"
 import * as RenewalPolicy from "../../src/token/RenewalPolicy.js"
 
 const millis = Duration.toMillis
@@ -49,20 +50,20 @@ describe("cool-downs", () => {
     },
     ({ failures, random, retryAfter }) => {
       const full = Math.min(250 * 2 ** (failures - 1), 30_000)
-      const plain = millis(RenewalPolicy.coolDown(failures, random, Duration.zero))
+      const plain = millis(Backoff.coolDown(failures, random, Duration.zero))
       assert.isTrue(plain >= full * 0.75 && plain <= full)
-      const asked = millis(RenewalPolicy.coolDown(failures, random, retryAfter))
+      const asked = millis(Backoff.coolDown(failures, random, retryAfter))
       assert.strictEqual(asked, Math.max(plain, Math.min(millis(retryAfter), 3_600_000)))
     }
   )
 
   it("law 10: strikes cool down from 250 ms to a minute", () => {
-    const series = [1, 2, 3, 8, 9, 10, 1000].map((n) => millis(RenewalPolicy.strikeCoolDown(n)))
+    const series = [1, 2, 3, 8, 9, 10, 1000].map((n) => millis(Backoff.rejectionCoolDown(n)))
     assert.deepStrictEqual(series, [250, 500, 1000, 32_000, 60_000, 60_000, 60_000])
   })
 
   it("law 16: refused credentials cool down from a minute to an hour", () => {
-    const series = [1, 2, 6, 7, 100].map((n) => millis(RenewalPolicy.credentialsCoolDown(n)) / 60_000)
+    const series = [1, 2, 6, 7, 100].map((n) => millis(Backoff.credentialsCoolDown(n)) / 60_000)
     assert.deepStrictEqual(series, [1, 2, 32, 60, 60])
   })
 })

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Encoding, FastCheck, Inspectable, Option, Redacted, Schema } from "effect"
 import * as Moment from "../../src/common/Moment.js"
-import * as Token from "../../src/token/Token.js"
+import { TokenFromString } from "../../src/common/secret.js"
+import * as Lifetime from "../../src/token/lifetime.js"
 
 const at = (millis: number, nanos = 0n): Moment.Moment => ({ millis, nanos })
 const now = at(1_700_000_000_000)
 const jwt = (claims: object) => `e30.${Encoding.encodeBase64Url(JSON.stringify(claims))}.signature`
-const seconds = (sources: Parameters<typeof Token.lifetime>[0], moment = now) =>
-  Option.getOrUndefined(Option.map(Token.lifetime(sources, moment), Duration.toSeconds))
+const seconds = (sources: Parameters<typeof Lifetime.from>[0], moment = now) =>
+  Option.getOrUndefined(Option.map(Lifetime.from(sources, moment), Duration.toSeconds))
 
 describe("law 4: where a lifetime comes from", () => {
   const everything = {
@@ -135,7 +136,7 @@ describe("law 5: age", () => {
 })
 
 describe("TokenFromString", () => {
-  const decode = Schema.decodeUnknownEither(Token.TokenFromString)
+  const decode = Schema.decodeUnknownEither(TokenFromString)
 
   it("takes what may stand in a header, redacted", () => {
     const token = decode("test-token.~+/=")

@@ -8,7 +8,8 @@ import {
 } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, FiberRef, Layer, Option, Ref } from "effect"
-import * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import type * as AuthHttpClient from "../../../src/client/AuthHttpClient.js"
+import { makeWith } from "../../../src/client/authorizedRequest.js"
 import * as Session from "../../../src/session/Session.js"
 import * as TestProvider from "../../../src/testing/TestProvider.js"
 import * as TestSession from "../../../src/testing/TestSession.js"
@@ -39,7 +40,7 @@ const setup = Effect.fnUntraced(function* (transport: HttpClient.HttpClient) {
   const first = account("https://first.test", "x-first")
   const current = yield* Ref.make(first)
   return {
-    api: AuthHttpClient.over(Ref.get(current), transport),
+    api: makeWith(Ref.get(current), transport),
     second: Ref.set(current, account("https://second.test", "x-second"))
   }
 })

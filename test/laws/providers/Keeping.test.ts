@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Either, Exit, Fiber, Option, Redacted, Scope, Stream } from "effect"
 import { StoreFailure } from "../../../src/common/AuthError.js"
 import type * as Status from "../../../src/session/machine/Status.js"
-import type { Found } from "../../../src/store/record.js"
+import type { StoredRecord } from "../../../src/store/record.js"
 import * as TokenStore from "../../../src/store/TokenStore.js"
 import * as Faults from "../../../src/testing/Faults.js"
 import * as Token from "../../../src/token/Token.js"
@@ -31,7 +31,7 @@ const full = new StoreFailure({ operation: "save", problem: "the disk is full" }
 const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 
 /** The access token that a store keeps. */
-const accessTokenOf = ({ tokens }: Pick<Found, "tokens">) =>
+const accessTokenOf = ({ tokens }: Pick<StoredRecord, "tokens">) =>
   Option.map(
     Option.flatMap(tokens, ({ accessToken }) => accessToken),
     Redacted.value
@@ -237,12 +237,10 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* settled
       yield* session.logout
       yield* clock.advance("1 second")
-      const told = seen.map(
-        ({ exchanging, generation, state }) => `${state} ${generation}${exchanging ? " exchanging" : ""}`
-      )
+      const told = seen.map(({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`)
       assert.deepStrictEqual(
         told.filter((one, i) => one !== told[i - 1]),
-        ["signed-in 1", "signed-in 1 exchanging", "signed-in 2", "signed-out 3"]
+        ["signed-in 1", "signed-in 1 inFlight", "signed-in 2", "signed-out 3"]
       )
       assert.strictEqual(wire.exchanges(), 2)
     })

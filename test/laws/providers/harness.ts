@@ -113,13 +113,13 @@ export const world = Effect.fnUntraced(function* (entry: Entry, options: Options
     // Nobody moves the clock while a test ends.
     shutdownDeadline: "0 seconds",
     key: "key",
-    ...given,
-    onChange: watcher?.watch
+    ...given
   }).pipe(
     Effect.provide(credentialsOf(credentials)),
     Effect.provideService(AuthProvider, provider),
     Effect.provideService(TokenStore, own ?? store.service)
   )
+  if (watcher !== undefined) yield* watcher.watch(session)
   /** What the store keeps of the tokens. */
   const kept = Records.kept(store.inner, "key")
   return { ...opened, wire, store, session, kept, provider }

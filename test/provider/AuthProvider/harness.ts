@@ -34,7 +34,7 @@ export type Acme = Protocol.Protocol<
 
 const refusedClient = new AuthError.Misconfigured({ field: "apiKey", problem: "is refused" })
 
-const refusals: Readonly<Record<string, Protocol.Refusal>> = {
+const refusals: Readonly<Record<string, Protocol.ErrorMeaning>> = {
   wrong: "invalid",
   withdrawn: "revoked",
   replayed: "reused",
@@ -51,7 +51,7 @@ export const acme: Acme = {
   login: Option.map(({ password, username }) => Protocol.json("auth/login", { username, password })),
   refresh: (refresh_token) => Protocol.form("auth/refresh", { refresh_token }),
   revoke: ({ accessToken }) => Option.map(accessToken, (token) => Protocol.json("auth/revoke", { token })),
-  answer: Answer,
+  response: Answer,
   tokens: (answer) => ({
     accessToken: answer.access,
     expiresIn: answer.seconds,
@@ -61,8 +61,8 @@ export const acme: Acme = {
     refreshExpiresAt: answer.refreshEnds,
     extra: { account: answer.account, plan: answer.plan }
   }),
-  failure: Failure,
-  refusal: ({ error }) => refusals[error]
+  errorResponse: Failure,
+  errorMeaning: ({ error }) => refusals[error]
 }
 
 export interface Sent {

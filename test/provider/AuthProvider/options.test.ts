@@ -78,13 +78,13 @@ describe("AuthProvider.make", () => {
       AuthProvider.make({
         name: "acme",
         baseUrl: "https://api.acme.test",
-        answer: Schema.Struct({ token: Schema.String, seconds: Schema.NumberFromString }),
+        response: Schema.Struct({ token: Schema.String, seconds: Schema.NumberFromString }),
         tokens: (answer) => {
           expectTypeOf(answer).toEqualTypeOf<{ readonly token: string; readonly seconds: number }>()
           return { accessToken: answer.token, expiresIn: answer.seconds }
         },
-        failure: Schema.Struct({ code: Schema.Literal(1, 2) }),
-        refusal: (failure, status) => {
+        errorResponse: Schema.Struct({ code: Schema.Literal(1, 2) }),
+        errorMeaning: (failure, status) => {
           expectTypeOf(failure).toEqualTypeOf<{ readonly code: 1 | 2 }>()
           expectTypeOf(status).toBeNumber()
           return failure.code === 1 ? "invalid" : undefined
@@ -118,7 +118,7 @@ describe("AuthProvider.make", () => {
     })
 
     it("a description that contradicts its Schemas does not compile", () => {
-      const { tokens, refusal, ...rest } = acme
+      const { tokens, errorMeaning, ...rest } = acme
       class Service extends Context.Tag("effect-auth/test/provider/AuthProvider/options.test/Service")<
         Service,
         string
@@ -129,17 +129,17 @@ describe("AuthProvider.make", () => {
       })
       const wrong = () => [
         // @ts-expect-error there is no such field in the answer
-        AuthProvider.make({ ...rest, refusal, tokens: (answer) => ({ accessToken: answer.tokem }) }),
+        AuthProvider.make({ ...rest, errorMeaning, tokens: (response) => ({ accessToken: response.tokem }) }),
         // @ts-expect-error there is no such field in the failure
-        AuthProvider.make({ ...rest, tokens, refusal: (failure) => (failure.code === 1 ? "invalid" : undefined) }),
-        // @ts-expect-error there is no such refusal
-        AuthProvider.make({ ...rest, tokens, refusal: () => "forbidden" }),
+        AuthProvider.make({ ...rest, tokens, errorMeaning: (failure) => (failure.code === 1 ? "invalid" : undefined) }),
+        // @ts-expect-error there is no such errorMeaning
+        AuthProvider.make({ ...rest, tokens, errorMeaning: () => "forbidden" }),
         // @ts-expect-error there is no such rotation
-        AuthProvider.make({ ...rest, tokens, refusal, rotation: "sometimes" }),
+        AuthProvider.make({ ...rest, tokens, errorMeaning, rotation: "sometimes" }),
         // @ts-expect-error tokens cannot be found in no answer
-        AuthProvider.make({ ...rest, refusal }),
+        AuthProvider.make({ ...rest, errorMeaning }),
         // @ts-expect-error a Schema has nobody to give it a service
-        AuthProvider.make({ ...rest, refusal, answer: Schema.Struct({ access: needy }), tokens: () => ({}) }),
+        AuthProvider.make({ ...rest, errorMeaning, response: Schema.Struct({ access: needy }), tokens: () => ({}) }),
         // @ts-expect-error a field of a body is text, a number, or redacted
         Protocol.json("auth/login", { remember: true })
       ]

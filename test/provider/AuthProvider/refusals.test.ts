@@ -60,7 +60,7 @@ describe("AuthProvider.make", () => {
       Effect.gen(function* () {
         const told: Array<readonly [string, number]> = []
         const { refresh } = yield* setup(() => Response.json({ error: "wrong" }, { status: 409 }), {
-          refusal: ({ error }, status) => {
+          errorMeaning: ({ error }, status) => {
             told.push([error, status])
             return status === 409 ? "reused" : undefined
           }

@@ -212,7 +212,7 @@ describe("AuthProvider.make", () => {
         assert.deepInclude(least, { name: "acme", rotation: "single-use", reuseWindow: undefined })
         assert.strictEqual(least.baseUrl.href, "https://api.acme.test/v2/")
         assert.deepStrictEqual(least.origins, ["https://api.acme.test"])
-        assert.isUndefined(least.loginPause)
+        assert.isUndefined(least.extraLoginTime)
         const most = yield* make(client, {
           rotation: "optional",
           reuseWindow: "30 seconds",

@@ -34,7 +34,7 @@ describe("AuthProvider.make", () => {
             ["/v2/auth/verify", '{"challenge":"test-challenge","code":"4711"}', "test-api-key"]
           ]
         )
-        assert.strictEqual(provider.loginPause && Duration.toSeconds(provider.loginPause), 130)
+        assert.strictEqual(provider.extraLoginTime && Duration.toSeconds(provider.extraLoginTime), 130)
       })
     )
 
@@ -186,7 +186,7 @@ describe("AuthProvider.make", () => {
         })
         const caller = yield* Effect.fork(session.accessToken)
         yield* clock.advance("136 seconds")
-        assert.isTrue((yield* session.status).exchanging)
+        assert.isTrue((yield* session.status).inFlight)
         yield* clock.advance("1 second")
         assert.strictEqual(value(yield* Fiber.join(caller)), "test-granted")
       })

@@ -40,7 +40,7 @@ const unused: ReturnType<typeof plain> = {
   expiresAt: undefined,
   renewsAt: undefined,
   generation: 0,
-  exchanging: false,
+  inFlight: false,
   refreshToken: "none",
   refreshAge: undefined,
   refreshExpiresAt: undefined,
@@ -65,7 +65,7 @@ describe("the status", () => {
         p.next(flight.exchange)
         const first = yield* Effect.fork(s.accessToken.pipe(Effect.withRandomFixed([0])))
         yield* flight.sent
-        assert.deepStrictEqual(yield* look(s), { ...unused, exchanging: true, loaded: true })
+        assert.deepStrictEqual(yield* look(s), { ...unused, inFlight: true, loaded: true })
         yield* flight.answer
         yield* Fiber.join(first)
 
@@ -301,18 +301,18 @@ describe("changes", () => {
           yield* s.logout
         })
       )
-      const short = seen.map(({ exchanging, failures, generation, state }) =>
-        [state, generation, exchanging ? "exchanging" : "at rest", failures].join(" ")
+      const short = seen.map(({ inFlight, failures, generation, state }) =>
+        [state, generation, inFlight ? "inFlight" : "at rest", failures].join(" ")
       )
       assert.deepStrictEqual(
         short.filter((one, i) => one !== short[i - 1]),
         [
           "signed-out 0 at rest 0",
-          "signed-out 0 exchanging 0",
+          "signed-out 0 inFlight 0",
           "signed-in 1 at rest 0",
-          "signed-in 1 exchanging 0",
+          "signed-in 1 inFlight 0",
           "signed-in 1 at rest 1",
-          "signed-in 1 exchanging 1",
+          "signed-in 1 inFlight 1",
           "signed-in 2 at rest 0",
           "signed-out 3 at rest 0"
         ]

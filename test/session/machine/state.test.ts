@@ -2,19 +2,27 @@ import { assert, it } from "@effect/vitest"
 import { Duration, FastCheck, Option } from "effect"
 import { StoreFailure } from "../../../src/common/AuthError.js"
 import * as Moment from "../../../src/common/Moment.js"
-import * as Question from "../../../src/session/machine/decision.js"
+import * as Decision from "../../../src/session/machine/decision.js"
 import * as Flight from "../../../src/session/machine/flight.js"
-import type { Command, Event } from "../../../src/session/machine/order.js"
-import * as Status from "../../../src/session/machine/Status.js"
+import * as Gate from "../../../src/session/machine/gate.js"
 import * as SignIn from "../../../src/session/machine/signIn.js"
-import * as SessionState from "../../../src/session/machine/state.js"
-import { Landing } from "../../../src/session/runtime/waiters.js"
+import * as Snapshot from "../../../src/session/machine/snapshot.js"
+import * as State from "../../../src/session/machine/state.js"
 import * as Token from "../../../src/token/Token.js"
 import { failure, secret, user, value } from "../../support/harness.js"
 
-const unlocked = new StoreFailure({ operation: "lock", problem: "unreachable" })
+const unavailable = new StoreFailure({ operation: "lease", problem: "unreachable" })
 
-type Outcome = "ok" | "rotated" | "refused" | "unspent" | "unknown" | "malformed" | "misconfigured" | "older" | "failed"
+type Outcome =
+  | "ok"
+  | "rotated"
+  | "refused"
+  | "unspent"
+  | "unknown"
+  | "malformed"
+  | "misconfigured"
+  | "conflict"
+  | "failed"
 type Action =
   | { readonly _tag: "Ask"; readonly cause: "use" | "refresh" }
   | { readonly _tag: "Reject"; readonly retried: boolean }
@@ -33,7 +41,7 @@ const outcomes: ReadonlyArray<Outcome> = [
   "unknown",
   "malformed",
   "misconfigured",
-  "older",
+  "conflict",
   "failed"
 ]
 const actions: FastCheck.Arbitrary<Action> = FastCheck.oneof(
@@ -56,20 +64,20 @@ const actions: FastCheck.Arbitrary<Action> = FastCheck.oneof(
   })
 )
 
-/** Plays a story to the state machine, and holds it to what must be true at every moment of every story. */
-const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lifetime: number, leeway: number) => {
-  const rules: SessionState.Rules = {
+/** Plays a history to the state machine, and holds it to what must be true at every moment of every history. */
+const play = (history: ReadonlyArray<Action>, rotation: "none" | "single-use", lifetime: number, leeway: number) => {
+  const rules: State.Rules = {
     provider: { name: "scripted", rotation, reuseWindow: undefined },
     leeway: Duration.millis(leeway)
   }
-  let now: SessionState.Now = { millis: 1e12, nanos: 0n, random: 0.5 }
-  let state = SessionState.starting(undefined, now)
+  let now: State.Now = { millis: 1e12, nanos: 0n, random: 0.5 }
+  let state = State.initial(undefined, now)
   let count = 0
   let signedOut = false
-  const pending: Array<{ readonly landing: Landing; command: Command }> = []
+  const pending: Array<{ readonly id: State.FlightId; command: State.Command }> = []
   const presented = new Map<string, number>()
   const dead = new Set<string>()
-  const landing = () => new Landing({ provider: rules.provider, label: undefined })
+  const newId = (): State.FlightId => ({ _tag: "FlightId" })
 
   const obtain = (): Token.TokenSet =>
     Token.make({
@@ -78,39 +86,39 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       refreshToken: rotation === "none" && count > 1 ? undefined : secret(`test-refresh-${count}`)
     })
 
-  const to = (next: SessionState.State) => {
+  const to = (next: State.State) => {
     assert.isAtLeast(next.generation, state.generation, "a generation never goes back")
     state = next
   }
 
-  const launch = (flight: SessionState.Flight | undefined, before: SessionState.State) => {
+  const start = (flight: State.Flight | undefined, before: State.State) => {
     if (flight === undefined) return
-    if (flight.task === "renew") assert.isUndefined(before.flight, "law 6: at most one flight")
-    const [command, next] = Flight.step(rules, state, flight.landing, { _tag: "Started" }, now)
+    if (flight.goal === "renew") assert.isUndefined(before.flight, "law 6: at most one flight")
+    const [command, next] = Flight.advance(rules, state, flight.id, { _tag: "Started" }, now)
     to(next)
-    pending.push({ landing: flight.landing, command })
+    pending.push({ id: flight.id, command })
   }
 
-  const answered = (answer: Question.Answer, before: SessionState.State) => {
-    if (answer._tag === "Serve") {
-      assert.isFalse(signedOut, "law 30: nothing is served after a log out")
-      const held = before.held
-      assert.isTrue(held !== undefined && Option.contains(held.tokens.accessToken, answer.token))
-      const age = held === undefined ? 0 : Moment.monotonicAge(held.arrived, now)
-      assert.isBelow(age, lifetime, "a token past its end by the clock that cannot jump is never served")
+  const decided = (decision: Decision.Decision, before: State.State) => {
+    if (decision._tag === "Serve") {
+      assert.isFalse(signedOut, "law 30: nothing is served after a logout")
+      const { current } = before
+      assert.isTrue(current !== undefined && Option.contains(current.tokens.accessToken, decision.token))
+      const age = current === undefined ? 0 : Moment.monotonicAge(current.receivedAt, now)
+      assert.isBelow(age, lifetime, "a token past its end by the monotonic clock is never served")
     }
-    if (answer._tag === "Wait") assert.isTrue(answer.millis > 0 && answer.millis <= 3000)
-    if ("launch" in answer) launch(answer.launch, before)
+    if (decision._tag === "Wait") assert.isTrue(decision.millis > 0 && decision.millis <= 3000)
+    if ("started" in decision) start(decision.started, before)
   }
 
-  const event = (command: Command, outcome: Outcome): Event => {
+  const event = (command: State.Command, outcome: Outcome): State.Event => {
     switch (command._tag) {
       case "Load":
         return outcome === "failed"
-          ? { _tag: "LoadFailed", failure: unlocked }
+          ? { _tag: "LoadFailed", failure: unavailable }
           : { _tag: "Loaded", record: Option.none(), at: now }
       case "ReadCredentials":
-        return { _tag: "CredentialsRead", credentials: Option.some(user), enough: outcome !== "older" }
+        return { _tag: "CredentialsRead", credentials: Option.some(user), sufficient: outcome !== "conflict" }
       case "Refresh": {
         const token = Option.match(command.tokens.refreshToken, { onNone: () => "none", onSome: value })
         presented.set(token, (presented.get(token) ?? 0) + 1)
@@ -134,62 +142,66 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       case "Save":
         return {
           _tag: "Saved",
-          held: command.held,
-          result: outcome === "older" || outcome === "failed" ? outcome : "saved",
+          tokens: command.tokens,
+          result: outcome === "conflict" || outcome === "failed" ? outcome : "saved",
           at: now
         }
-      case "Lock":
+      case "AcquireLease":
         return outcome === "failed"
-          ? { _tag: "LockFailed", failure: unlocked, taken: false }
+          ? { _tag: "LeaseFailed", failure: unavailable, busy: false }
           : outcome === "unspent"
-            ? { _tag: "LockFailed", failure: unlocked, taken: true }
-            : { _tag: "Locked", record: Option.none(), mine: outcome !== "older", at: now }
-      case "Amend":
-        return { _tag: "Amended", result: outcome === "older" || outcome === "failed" ? outcome : "saved", at: now }
+            ? { _tag: "LeaseFailed", failure: unavailable, busy: true }
+            : { _tag: "LeaseAwaited", record: Option.none(), acquired: outcome !== "conflict", at: now }
+      case "RecordRefreshState":
+        return {
+          _tag: "RefreshStateRecorded",
+          result: outcome === "conflict" || outcome === "failed" ? outcome : "saved",
+          at: now
+        }
       case "Revoke":
         return { _tag: "Revoked" }
-      case "Land":
-        throw new Error("a flight that landed does nothing more")
+      case "Complete":
+        throw new Error("a flight that is complete does nothing more")
     }
   }
 
-  for (const action of story) {
+  for (const action of history) {
     const before = state
     switch (action._tag) {
       case "Ask": {
-        const question = action.cause === "use" ? Question.anyToken : Question.newer(state)[0]
-        const ask = { ...question, deadline: now.nanos + 3_000_000_000n }
-        const [answer, next] = Question.ask(rules, state, ask, now, landing())
+        const demand = action.cause === "use" ? Decision.anyToken : Decision.newer(state)[0]
+        const timed = { ...demand, deadline: now.nanos + 3_000_000_000n }
+        const [decision, next] = Decision.decide(rules, state, timed, now, newId())
         to(next)
-        answered(answer, before)
+        decided(decision, before)
         break
       }
       case "Reject": {
-        if (state.held === undefined || Option.isNone(state.held.tokens.accessToken)) break
-        const [question, noted] = Question.reject(state, state.held.tokens.accessToken.value, action.retried, now)
-        const [answer, next] = Question.ask(rules, noted, { ...question, deadline: now.nanos }, now, landing())
+        if (state.current === undefined || Option.isNone(state.current.tokens.accessToken)) break
+        const [demand, noted] = Decision.reject(state, state.current.tokens.accessToken.value, action.retried, now)
+        const [decision, next] = Decision.decide(rules, noted, { ...demand, deadline: now.nanos }, now, newId())
         to(next)
-        answered(answer, before)
+        decided(decision, before)
         break
       }
       case "Renew": {
-        const [flight, next] = Question.renew(rules, state, now, landing())
+        const [flight, next] = Decision.renew(rules, state, now, newId())
         to(next)
-        launch(flight, before)
+        start(flight, before)
         break
       }
       case "Login": {
-        const [answer, next] = SignIn.login(state, Option.some(user), now, landing())
-        if (next !== state) signedOut = false // a log in under way
+        const [decision, next] = SignIn.login(state, Option.some(user), now, newId())
+        if (next !== state) signedOut = false // a login under way
         to(next)
-        answered(answer, { ...before, flight: undefined })
+        decided(decision, { ...before, flight: undefined })
         break
       }
       case "Adopt": {
-        const [flight, next] = SignIn.adopt(state, obtain(), landing())
+        const [flight, next] = SignIn.adopt(state, obtain(), newId())
         signedOut = false
         to(next)
-        launch(flight, before)
+        start(flight, before)
         break
       }
       case "Logout":
@@ -199,12 +211,12 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
       case "Step": {
         const one = pending.shift()
         if (one === undefined) break
-        if (one.command._tag === "Land") break
-        const [command, next] = Flight.step(rules, state, one.landing, event(one.command, action.outcome), now)
+        if (one.command._tag === "Complete") break
+        const [command, next] = Flight.advance(rules, state, one.id, event(one.command, action.outcome), now)
         to(next)
-        if (command._tag === "Land")
-          assert.notStrictEqual(state.flight?.landing, one.landing, "a landed flight is over")
-        else pending.push({ landing: one.landing, command })
+        if (command._tag === "Complete")
+          assert.notStrictEqual(state.flight?.id, one.id, "a complete flight is under way no more")
+        else pending.push({ id: one.id, command })
         break
       }
       case "Pass":
@@ -215,30 +227,34 @@ const play = (story: ReadonlyArray<Action>, rotation: "none" | "single-use", lif
         }
         break
     }
-    const delay = SessionState.renewalDelay(rules, state, now)
+    const delay = Gate.renewalDelay(rules, state, now)
     if (delay !== undefined) {
       assert.isTrue(Number.isFinite(delay) && delay >= 0, "never negative")
-      const { block, held } = state
-      if (held !== undefined && block === undefined && state.hasty.length === 0) {
-        assert.isAtMost(delay, Math.ceil(Math.max(0, lifetime - Moment.age(held.arrived, now))), "never past expiry")
+      const { current, gate } = state
+      if (current !== undefined && gate === undefined && state.earlyRefreshes.length === 0) {
+        assert.isAtMost(
+          delay,
+          Math.ceil(Math.max(0, lifetime - Moment.age(current.receivedAt, now))),
+          "never past expiry"
+        )
       }
     }
-    const status = Status.make(rules, state, now)
-    assert.isTrue(status.state !== "signed-in" || state.held !== undefined)
+    const status = Snapshot.status(rules, state, now)
+    assert.isTrue(status.state !== "signed-in" || state.current !== undefined)
   }
   return { state, presented, now, rules }
 }
 
-const stories = FastCheck.array(actions, { maxLength: 120 })
+const histories = FastCheck.array(actions, { maxLength: 120 })
 const lifetimes = FastCheck.constantFrom(1000, 2000, 60_000, 300_000, 86_400_000, 7_776_000_000)
 const leeways = FastCheck.constantFrom(0, 1000, 300_000, 1e10)
 const rotations = FastCheck.constantFrom("none" as const, "single-use" as const)
 
 it.prop(
-  "no story breaks the session (laws 3, 6, 14, 19, 30)",
-  { stories, lifetimes, leeways, rotations },
+  "no hihistory breaks the session (laws 3, 6, 14, 19, 30)",
+  { histories, lifetimes, leeways, rotations },
   (given) => {
-    play(given.stories, given.rotations, given.lifetimes, given.leeways)
+    play(given.histories, given.rotations, given.lifetimes, given.leeways)
   },
   { fastCheck: { numRuns: 2000 } }
 )
@@ -252,28 +268,28 @@ it.prop(
   },
   ({ jumps, leeway, lifetime }) => {
     // A minute, looked at each second, of a session that renews whenever it says that it is due.
-    const rules: SessionState.Rules = {
+    const rules: State.Rules = {
       provider: { name: "scripted", rotation: "none", reuseWindow: undefined },
       leeway: Duration.millis(leeway)
     }
-    const landing = () => new Landing({ provider: rules.provider, label: undefined })
-    let now: SessionState.Now = { millis: 1e12, nanos: 0n, random: 0.5 }
+    const newId = (): State.FlightId => ({ _tag: "FlightId" })
+    let now: State.Now = { millis: 1e12, nanos: 0n, random: 0.5 }
     const set = Token.make({
       accessToken: secret("test"),
       lifetime: Duration.millis(lifetime),
       refreshToken: secret("test-r")
     })
-    let state = SessionState.starting(set, now)
+    let state = State.initial(set, now)
     let renewals = 0
     for (const jump of jumps) {
       for (let again = 0; again < 3; again++) {
-        const [flight, next] = Question.renew(rules, state, now, landing())
+        const [flight, next] = Decision.renew(rules, state, now, newId())
         if (flight === undefined) break
         renewals++
         const fresh = { ...next, flight: undefined, loaded: true }
         state = {
           ...fresh,
-          held: { ...SessionState.starting(set, now).held, generation: renewals } as typeof state.held
+          current: { ...State.initial(set, now).current, generation: renewals } as typeof state.current
         }
       }
       now = { ...now, millis: now.millis + 1000 + jump, nanos: now.nanos + 1_000_000_000n }

@@ -199,8 +199,8 @@ describe("a thousand tenants under random faults", () => {
 
           const report = yield* sandbox.report
           const revocations = (yield* sandbox.log).filter(({ endpoint }) => endpoint === "revoke").length
-          const exchanges = yield* measured("effect_auth_exchanges", name)
-          const durations = yield* measured("effect_auth_exchange_duration_seconds", name)
+          const exchanges = yield* measured("effect_auth_token_requests", name)
+          const durations = yield* measured("effect_auth_token_request_duration_seconds", name)
           const seen = (exchanges.get("login") ?? 0) + (exchanges.get("refresh") ?? 0)
           assert.strictEqual(seen, report.exchanges)
           assert.strictEqual((spans.get("auth.login") ?? 0) + (spans.get("auth.refresh") ?? 0), report.exchanges)
