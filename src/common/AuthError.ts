@@ -1,8 +1,8 @@
 /**
- * The closed union of everything that can go wrong, told apart by what the caller can do about it.
+ * The errors of this library: one closed union, split by what the caller can do about each.
  *
- * Every field is safe to log: statuses, addresses without their query, documented codes. No error holds a request, a
- * response, a cause or anything a server wrote freely.
+ * Every field is safe to log: a status, a URL without its query, a documented code. No error holds a request, a response, a
+ * cause, or free text from a server.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /**
- * Whether the server may have acted on what was sent: `"not-spent"` means it surely has not (never sent, or turned away
- * unread), `"unknown"` means nobody can tell, so that a single-use refresh token may be used up.
+ * The schema of {@link Outcome}.
  *
  * @since 0.1.0
  * @category models
@@ -20,6 +19,11 @@ import * as Schema from "effect/Schema"
 export const Outcome = Schema.Literal("not-spent", "unknown")
 
 /**
+ * The outcome of a failed token request.
+ *
+ * - `"not-spent"`: the server certainly did not act on it. It was never sent, or it was rejected unread (429, 503).
+ * - `"unknown"`: the server may have acted on it, so a single-use refresh token may be spent.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -34,40 +38,56 @@ export type Outcome = typeof Outcome.Type
 export const isUnknown = (error: AuthError): boolean => "outcome" in error && error.outcome === "unknown"
 
 /**
- * The access token ended, or the refresh token did (its known end passed, or the server says so), and nothing is left to
- * obtain another with. Permanent: sign in again.
+ * The access token or the refresh token has expired, and there is no way to obtain another one. A refresh token counts as
+ * expired when its known lifetime is over or when the server says so.
+ *
+ * Permanent: sign in again, with `login` or `adopt`.
  *
  * @since 0.1.0
  * @category errors
  */
 export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-auth/TokenExpired")("TokenExpired", {
+  /** The name of the provider. */
   provider: Schema.String,
+  /** The token that expired: `"refresh"` if the refresh token has expired, otherwise `"access"`. */
   token: Schema.Literal("access", "refresh")
 }) {
+  /** A sentence that is safe to log. */
   override get message(): string {
-    return `${this.provider}: the ${this.token} token has ended and cannot be renewed; sign in again`
+    return `${this.provider}: the ${this.token} token has expired and cannot be renewed; sign in again`
   }
 }
 
 /**
- * The server refused the refresh token and no log in is possible. Permanent: sign in again.
+ * The server refused the refresh token, and no login is possible without new credentials.
  *
+ * Permanent: sign in again, with `login` or `adopt`.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-5.2
  * @since 0.1.0
  * @category errors
  */
 export class InvalidRefreshToken extends Schema.TaggedError<InvalidRefreshToken>("effect-auth/InvalidRefreshToken")(
   "InvalidRefreshToken",
-  { provider: Schema.String, reason: Schema.Literal("invalid", "revoked", "reused") }
+  {
+    /** The name of the provider. */
+    provider: Schema.String,
+    /** The server's reason: `"revoked"`, `"reused"` (a single-use token was sent twice), or `"invalid"` without a closer one. */
+    reason: Schema.Literal("invalid", "revoked", "reused")
+  }
 ) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     return `${this.provider}: the refresh token was refused (${this.reason}); sign in again`
   }
 }
 
 /**
- * A log in was refused: its user name and password (`reason` `"refused"`, the default), the code of its second step
- * (`"code-refused"`), or there was no such code in time (`"no-code"`). It is not tried again by itself before a growing
- * cool-down ends, unless the credentials change.
+ * The server refused a login.
+ *
+ * Permanent for these credentials: change them, or call `login` to get another verification code. Refused credentials are not
+ * sent again before a cool-down ends, which grows from one minute to one hour. After a failed verification code, `login` sends
+ * them at once.
  *
  * @since 0.1.0
  * @category errors
@@ -75,13 +95,20 @@ export class InvalidRefreshToken extends Schema.TaggedError<InvalidRefreshToken>
 export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>("effect-auth/InvalidCredentials")(
   "InvalidCredentials",
   {
+    /** The name of the provider. */
     provider: Schema.String,
+    /**
+     * The step that failed: the credentials were refused (`"refused"`), the verification code was refused
+     * (`"code-refused"`), or no verification code came in time (`"no-code"`). Default: `"refused"`.
+     */
     reason: Schema.optionalWith(Schema.Literal("refused", "code-refused", "no-code"), {
       default: () => "refused" as const
     }),
+    /** The HTTP status of the response, if there was one. */
     status: Schema.optional(Schema.Number)
   }
 ) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     return `${this.provider}: ${refusedLogins[this.reason]}`
   }
@@ -94,52 +121,75 @@ const refusedLogins = {
 }
 
 /**
- * Nobody is signed in: `logout` was called, or the session has neither tokens nor credentials yet. Lasts until `login`
- * or `adopt`.
+ * The session is signed out: `logout` was called, or it has neither tokens nor credentials yet.
+ *
+ * Permanent until `login` or `adopt` is called.
  *
  * @since 0.1.0
  * @category errors
  */
 export class SignedOut extends Schema.TaggedError<SignedOut>("effect-auth/SignedOut")("SignedOut", {
+  /** The name of the provider. */
   provider: Schema.String
 }) {
+  /** A sentence that is safe to log. */
   override get message(): string {
-    return `${this.provider}: nobody is signed in; call login or adopt`
+    return `${this.provider}: the session is signed out; call login or adopt`
   }
 }
 
 /**
- * The client itself is refused, or its options are missing, malformed or contradict each other. Lasts until fixed.
+ * An option is missing or wrong, the API refuses the application itself, or the layer has closed.
+ *
+ * Permanent: correct what `field` names.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Misconfigured extends Schema.TaggedError<Misconfigured>("effect-auth/Misconfigured")("Misconfigured", {
+  /** The option or the environment variable to correct. */
   field: Schema.String,
+  /** The problem, without the value. */
   problem: Schema.String
 }) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     return `${this.field}: ${this.problem}`
   }
 }
 
 /**
- * The token endpoint could not be reached, did not answer in time, or turned the request away for now. Transient.
+ * The token endpoint is unreachable, did not respond in time, or refused the request for now.
  *
- * `retryAfter` is how long the server asked to be left alone.
+ * Transient: retry with a `Schedule`. The session backs off by itself, so retrying is harmless.
  *
  * @since 0.1.0
  * @category errors
  */
 export class NetworkFailure extends Schema.TaggedError<NetworkFailure>("effect-auth/NetworkFailure")("NetworkFailure", {
+  /** The name of the provider. */
   provider: Schema.String,
+  /**
+   * The kind of failure: no connection (`"unreachable"`), a connection lost after sending (`"interrupted"`), no response in
+   * time (`"timeout"`), status 429 (`"rate-limited"`), or a 5xx status or a documented error code (`"server-error"`).
+   */
   reason: Schema.Literal("unreachable", "interrupted", "timeout", "rate-limited", "server-error"),
+  /** Tells whether the server may have acted on the request. */
   outcome: Outcome,
+  /** The URL of the endpoint, without its query. */
   url: Schema.optional(Schema.String),
+  /** The HTTP status of the response, if there was one. */
   status: Schema.optional(Schema.Number),
+  /** The error code of the connection, such as `ECONNREFUSED`. */
   code: Schema.optional(Schema.String),
+  /**
+   * The time that the server asked to wait before the next request.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+   */
   retryAfter: Schema.optional(Schema.DurationFromSelf)
 }) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     const detail = [
       this.status === undefined ? undefined : `status ${this.status}`,
@@ -152,8 +202,10 @@ export class NetworkFailure extends Schema.TaggedError<NetworkFailure>("effect-a
 }
 
 /**
- * The token endpoint gave an answer that is not what the protocol says: a gateway's page, a cut body, a token that is
- * not a string, a redirect. Transient, and the server may have acted.
+ * The token endpoint sent a response that does not follow the protocol: a gateway's page, a truncated body, a token that is
+ * not a string, a redirect.
+ *
+ * Transient: retry with a `Schedule`. If it stays, check the URL of the provider.
  *
  * @since 0.1.0
  * @category errors
@@ -161,53 +213,73 @@ export class NetworkFailure extends Schema.TaggedError<NetworkFailure>("effect-a
 export class MalformedResponse extends Schema.TaggedError<MalformedResponse>("effect-auth/MalformedResponse")(
   "MalformedResponse",
   {
+    /** The name of the provider. */
     provider: Schema.String,
+    /** The problem of the response, without quoting it. */
     problem: Schema.String,
+    /** Tells whether the server may have acted on the request. Usually `"unknown"`. */
     outcome: Outcome,
+    /** The URL of the endpoint, without its query. */
     url: Schema.optional(Schema.String),
+    /** The HTTP status of the response. */
     status: Schema.optional(Schema.Number)
   }
 ) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     const place = this.url === undefined ? "" : ` from ${this.url}`
     const status = this.status === undefined ? "" : ` (status ${this.status})`
-    return `${this.provider}: malformed answer${place}${status}: ${this.problem}`
+    return `${this.provider}: malformed response${place}${status}: ${this.problem}`
   }
 }
 
 /**
- * The store cannot load, save or lend its exclusive section, or what it keeps cannot be read. Transient. Nothing that it
- * keeps was changed or erased.
+ * The token store cannot load, save or lease, or it has an entry that cannot be read. No stored entry was changed or deleted.
+ *
+ * Transient: retry with a `Schedule`, or correct what `problem` names.
  *
  * @since 0.1.0
  * @category errors
  */
 export class StoreFailure extends Schema.TaggedError<StoreFailure>("effect-auth/StoreFailure")("StoreFailure", {
+  /** The operation that failed. A failed `release` is reported as `"lease"`. */
   operation: Schema.Literal("load", "save", "lease"),
+  /** The problem, without quoting a stored entry. */
   problem: Schema.String
 }) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     return `the token store cannot ${this.operation}: ${this.problem}`
   }
 }
 
 /**
- * A request would have carried the token to an origin the provider does not own. It was not sent.
+ * A request would have carried the token to an origin that does not belong to the provider. It was not sent.
+ *
+ * Permanent for this request: correct its URL. Other requests are not affected.
  *
  * @since 0.1.0
  * @category errors
  */
 export class UntrustedOrigin extends Schema.TaggedError<UntrustedOrigin>("effect-auth/UntrustedOrigin")(
   "UntrustedOrigin",
-  { provider: Schema.String, origin: Schema.String, trusted: Schema.Array(Schema.String) }
+  {
+    /** The name of the provider. */
+    provider: Schema.String,
+    /** The origin of the request, such as `https://example.com`. */
+    origin: Schema.String,
+    /** The origins that the token may be sent to. */
+    trusted: Schema.Array(Schema.String)
+  }
 ) {
+  /** A sentence that is safe to log. */
   override get message(): string {
     return `${this.provider}: ${this.origin} is not an origin of this provider (${this.trusted.join(", ")}); the request was not sent`
   }
 }
 
 /**
- * Any failure of this library.
+ * The schema of {@link AuthError}, to send an error to another process or to recognise one.
  *
  * @since 0.1.0
  * @category errors
@@ -225,6 +297,13 @@ export const AuthError = Schema.Union(
 )
 
 /**
+ * Any error of this library. Catch one with `Effect.catchTag`.
+ *
+ * - Transient, wait and retry: `NetworkFailure`, `MalformedResponse`, `StoreFailure`.
+ * - Sign in again: `TokenExpired`, `InvalidRefreshToken`, `SignedOut`.
+ * - Change the credentials: `InvalidCredentials`.
+ * - Correct the configuration or the URL: `Misconfigured`, `UntrustedOrigin`.
+ *
  * @since 0.1.0
  * @category errors
  */
@@ -239,7 +318,7 @@ export type AuthError = typeof AuthError.Type
 export const isAuthError: (u: unknown) => u is AuthError = Schema.is(AuthError)
 
 /**
- * Tells whether waiting can help: true for `NetworkFailure`, `MalformedResponse` and `StoreFailure`.
+ * Tells whether an error is transient, so that waiting can help: `NetworkFailure`, `MalformedResponse` or `StoreFailure`.
  *
  * @since 0.1.0
  * @category predicates
@@ -248,8 +327,9 @@ export const isTransient = (error: AuthError): error is NetworkFailure | Malform
   error._tag === "NetworkFailure" || error._tag === "MalformedResponse" || error._tag === "StoreFailure"
 
 /**
- * How long the server asked to be left alone, when it said so.
+ * Returns how long the server asked to wait before the next request, or `none` if it did not say.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
  * @since 0.1.0
  * @category predicates
  */

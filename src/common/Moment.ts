@@ -1,5 +1,5 @@
 /**
- * Time, by both clocks of the machine.
+ * Readings of the machine's two clocks: the wall clock and the monotonic clock.
  *
  * @since 0.1.0
  */
@@ -8,29 +8,30 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
 /**
- * One look at both clocks: the wall clock in milliseconds, which may jump, and the monotonic clock in nanoseconds, which
- * may stand still while the machine sleeps.
+ * One reading of both clocks, taken at the same moment.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Moment {
+  /** The wall clock, in milliseconds since 1970. It may jump. */
   readonly millis: number
+  /** The monotonic clock, in nanoseconds since an arbitrary start. It may stand still while the machine sleeps. */
   readonly nanos: bigint
 }
 
 /**
- * Looks at both clocks.
+ * Reads both clocks, from the `Clock` of Effect.
  *
  * @since 0.1.0
- * @category models
+ * @category constructors
  */
 export const now: Effect.Effect<Moment> = Effect.clockWith((clock) =>
   Effect.succeed({ millis: clock.unsafeCurrentTimeMillis(), nanos: clock.unsafeCurrentTimeNanos() })
 )
 
 /**
- * The milliseconds since `from`, by the clock that says more; never negative (law 5).
+ * Returns the milliseconds since `from`, by the clock that says more; never negative (law 5).
  *
  * A clock set back makes the wall clock say too little, and a machine that slept makes the monotonic one say too little.
  * Neither makes a dead token look alive.
@@ -41,7 +42,7 @@ export const now: Effect.Effect<Moment> = Effect.clockWith((clock) =>
 export const age = (from: Moment, now: Moment): number => Math.max(0, now.millis - from.millis, monotonicAge(from, now))
 
 /**
- * The milliseconds since `from` by the monotonic clock alone.
+ * Returns the milliseconds since `from` by the monotonic clock alone.
  *
  * @since 0.1.0
  * @category combinators
@@ -49,9 +50,9 @@ export const age = (from: Moment, now: Moment): number => Math.max(0, now.millis
 export const monotonicAge = (from: Moment, now: Moment): number => Number(now.nanos - from.nanos) / 1e6
 
 /**
- * The instant a text tells, in milliseconds since 1970, if it tells one: an HTTP date
- * ([RFC 9110 §5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)) or an ISO 8601 one.
+ * Reads an HTTP date or an ISO 8601 date. Returns milliseconds since 1970, or `undefined` for any other text.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
  * @since 0.1.0
  * @category constructors
  */

@@ -6,31 +6,34 @@ import * as String from "effect/String"
 import { Misconfigured } from "./AuthError.js"
 import { fromConfigError } from "./foreignErrors.js"
 
+/** A field: reads one environment variable. */
 type Field<A> = (variable: string) => Config.Config<A>
 
-/** A field that may be left out. */
+/** Makes a field that may be left out. */
 export const optional =
   <A>(field: Field<A>): Field<A | undefined> =>
   (variable) =>
     Config.map(Config.option(field(variable)), Option.getOrUndefined)
 
+/** A field of text. */
 export const text: Field<string> = (variable) => Config.string(variable)
 
+/** A field of secret text. */
 export const secret: Field<Redacted.Redacted<string>> = (variable) => Config.redacted(variable)
 
-/** What is no whole number becomes NaN, and whoever uses it says what it has to be. */
+/** A field of a whole number. Anything else is read as NaN, which the validator of the option then refuses. */
 export const integer: Field<number> = (variable) =>
   Config.map(Config.string(variable), (text) => (/^\s*\d+\s*$/.test(text) ? Number(text) : Number.NaN))
 
 /**
- * Makes something of options that are variables: `appId` is `VIOLET_APP_ID` after the prefix `VIOLET`. What is wrong is
- * told by the name of the variable, as that is what can be mended.
+ * Makes a value from options that are read from variables: with the prefix `VIOLET`, `appId` is `VIOLET_APP_ID`. Fails with
+ * `Misconfigured`, which names the variable rather than the option, because the variable is what the user can correct.
  */
 export const make = <Fields extends Record<string, Field<unknown>>, A, R>(
   prefix: string,
   fields: Fields,
   from: (
-    found: {
+    options: {
       readonly [K in keyof Fields]: Config.Config.Success<ReturnType<Fields[K]>>
     }
   ) => Effect.Effect<A, Misconfigured, R>
@@ -39,8 +42,8 @@ export const make = <Fields extends Record<string, Field<unknown>>, A, R>(
   const all = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field(variable(name))]))
   return (Config.all(all) as Config.Config<Parameters<typeof from>[0]>).pipe(
     Effect.mapError(fromConfigError),
-    Effect.flatMap((found) =>
-      Effect.mapError(from(found), (error) =>
+    Effect.flatMap((options) =>
+      Effect.mapError(from(options), (error) =>
         error.field in fields ? new Misconfigured({ field: variable(error.field), problem: error.problem }) : error
       )
     )

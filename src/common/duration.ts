@@ -1,6 +1,6 @@
 import * as Duration from "effect/Duration"
 
-/** The longest duration that is told from infinity: ten years. Longer lifetimes, ages and options are capped to it. */
+/** The longest duration in use: ten years. Longer lifetimes, ages and options are capped to it. */
 export const longest: Duration.Duration = Duration.days(3650)
 
 /** {@link longest} in milliseconds. */

@@ -27,6 +27,9 @@ const platformReason = (error: PlatformError): string => (error._tag === "System
 /** Tells whether a file or folder does not exist. */
 export const isNotFound = (error: PlatformError): boolean => platformReason(error) === "NotFound"
 
+/** Tells whether a file or folder exists already. */
+export const isAlreadyExists = (error: PlatformError): boolean => platformReason(error) === "AlreadyExists"
+
 /** Returns the code of the operating system, such as `ENOSPC`, or else the reason that Effect gives. */
 export const systemErrorCode = (error: PlatformError): string =>
   /^E[A-Z0-9]+/.exec(error.description ?? "")?.[0] ?? platformReason(error)

@@ -1,35 +1,36 @@
 import * as Option from "effect/Option"
 
-/** A URL taken below a base one. What has a scheme is absolute, so that `https:evil.test` is no path. */
+/**
+ * Resolves a URL against a base: a path goes below the base's own path. A URL with a scheme is absolute, so `https:evil.test`
+ * is not a path. Returns `none` for text that is not a URL.
+ */
 export const resolve = (url: string, base: URL): Option.Option<URL> =>
   // `./` keeps the colon of `/orders:search` in a path, and the base's own path before it.
-  Option.orElse(mayBeAbsolute.test(url) ? parse(url) : Option.none(), () =>
-    parse(url.replace(/^\/(?![/\\])/, "./"), base)
-  )
+  Option.orElse(hasScheme.test(url) ? parse(url) : Option.none(), () => parse(url.replace(/^\/(?![/\\])/, "./"), base))
 
-/** A scheme, after what a parser of URLs passes over. */
-const mayBeAbsolute = /^[^/?#]*:/
+/** Matches a scheme. Anything may precede it, because URL parsers skip spaces and control characters. */
+const hasScheme = /^[^/?#]*:/
 
 const parse = (url: string, base?: URL): Option.Option<URL> =>
   URL.canParse(url, base) ? Option.some(new URL(url, base)) : Option.none()
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
-/** Whether secrets may be sent there: https, or http that does not leave the machine. */
+/** Tells whether secrets may be sent to a URL: https, or http that does not leave the machine. */
 export const isConfidential = ({ hostname, protocol }: URL): boolean =>
   protocol === "https:" || (protocol === "http:" && loopback.test(hostname))
 
 /**
- * Tells from its first characters whether a URL is of one of these origins; there are others of which only parsing them
- * tells. A parser ends the origin at the first slash after it, whatever follows.
+ * Makes a quick test of whether a URL belongs to one of these origins. `true` is certain, because a parser ends the origin at
+ * the first slash after it. After `false`, parse the URL: it may be relative or written in another way.
  */
 export const within = (origins: ReadonlyArray<string>): ((url: string) => boolean) => {
-  // Only in its usual form: `https:` would end at the slash of `https://evil.test`.
+  // Only origins in their usual form. `https:` would otherwise match up to the first slash of `https://evil.test`.
   const prefixes = origins
     .filter((origin) => Option.contains(Option.map(parse(origin), originOf), origin))
     .map((origin) => `${origin}/`)
   return (url) => prefixes.some((prefix) => url.startsWith(prefix))
 }
 
-/** Not `url.origin`: for `blob:https://…` that is the origin of the URL within. */
+/** Returns the origin of a URL. Not `url.origin`, which for `blob:https://…` is the origin of the inner URL. */
 export const originOf = ({ host, protocol }: URL): string => `${protocol}//${host}`

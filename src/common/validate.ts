@@ -7,27 +7,30 @@ import { longest } from "./duration.js"
 import { isHeaderSafe } from "./secret.js"
 import { isConfidential } from "./url.js"
 
-const negative = (input: Duration.DurationInput): boolean =>
+const isNegative = (input: Duration.DurationInput): boolean =>
   typeof input === "number" || typeof input === "bigint"
     ? !(input >= 0)
     : Array.isArray(input)
-      ? input.some(negative)
+      ? input.some(isNegative)
       : typeof input === "string" && /^\s*-/.test(input)
 
-/** A duration, at most ten years (as good as for ever, and unlike that a number of nanoseconds), or the typed error that names the option. */
+/**
+ * Validates a duration that is not negative, and caps it at ten years. An infinite duration has no number of nanoseconds, and
+ * ten years are as good. Fails with `Misconfigured`, which names the option; so do all validators of this file.
+ */
 export const duration = (
   field: string,
   input: Duration.DurationInput
 ): Effect.Effect<Duration.Duration, Misconfigured> =>
   Option.match(
-    Option.filter(Duration.decodeUnknown(input), () => !negative(input)),
+    Option.filter(Duration.decodeUnknown(input), () => !isNegative(input)),
     {
-      onNone: () => new Misconfigured({ field, problem: "must be a duration, and not a negative one" }),
+      onNone: () => new Misconfigured({ field, problem: "must be a duration that is not negative" }),
       onSome: (value) => Effect.succeed(Duration.min(value, longest))
     }
   )
 
-/** A duration longer than nothing. */
+/** Validates a duration longer than zero. */
 export const positive = (
   field: string,
   input: Duration.DurationInput
@@ -38,7 +41,7 @@ export const positive = (
     () => new Misconfigured({ field, problem: "must be longer than zero" })
   )
 
-/** One of a few words, also where no compiler checks it. */
+/** Validates that a value is one of `known`, for callers without a type checker. */
 export const oneOf = <A extends string>(
   field: string,
   input: A,
@@ -46,38 +49,46 @@ export const oneOf = <A extends string>(
 ): Effect.Effect<A, Misconfigured> =>
   known.includes(input)
     ? Effect.succeed(input)
-    : new Misconfigured({ field, problem: `must be ${known.map((one) => `"${one}"`).join(" or ")}` })
+    : new Misconfigured({ field, problem: `must be ${known.map((value) => `"${value}"`).join(" or ")}` })
 
-/** A whole number from one on. */
+/** Validates a positive integer. */
 export const count = (field: string, input: number): Effect.Effect<number, Misconfigured> =>
   Number.isSafeInteger(input) && input > 0
     ? Effect.succeed(input)
     : new Misconfigured({ field, problem: "must be a positive integer" })
 
+/** Validates a text that is not blank. */
 export const nonEmpty = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
   input.trim() === "" ? new Misconfigured({ field, problem: "must not be empty" }) : Effect.succeed(input)
 
-/** One scope ([RFC 6749 §3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)). */
+/**
+ * Validates one scope.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+ */
 export const scope = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
   /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(input)
     ? Effect.succeed(input)
-    : new Misconfigured({ field, problem: "must be a list of scopes, each without spaces, quotes and backslashes" })
+    : new Misconfigured({ field, problem: "must be a list of scopes, each without spaces, quotes or backslashes" })
 
-/** The name of a header or of a scheme. */
+/** Validates the name of a header or of an authentication scheme. */
 export const word = (field: string, input: string): Effect.Effect<string, Misconfigured> =>
   /^[\w-]+$/.test(input)
     ? Effect.succeed(input)
     : new Misconfigured({ field, problem: "must be a word of letters, digits, - and _" })
 
-/** What may be left out. */
+/** Validates an option that may be left out. */
 export const optional = <I, A>(
-  valid: (field: string, input: I) => Effect.Effect<A, Misconfigured>,
+  validate: (field: string, input: I) => Effect.Effect<A, Misconfigured>,
   field: string,
   input: I | undefined
 ): Effect.Effect<A | undefined, Misconfigured> =>
-  input === undefined ? Effect.succeed(undefined) : valid(field, input)
+  input === undefined ? Effect.succeed(undefined) : validate(field, input)
 
-/** The base URL of an API: absolute, https (http on loopback only), without user info, query or fragment. */
+/**
+ * Validates the base URL of an API: absolute, https (http on loopback only), without user info, query or fragment. Returns it
+ * with a slash at its end.
+ */
 export const baseUrl = (field: string, input: string | URL): Effect.Effect<URL, Misconfigured> => {
   return Effect.flatMap(endpoint(field, input), (url) => {
     if (url.search !== "") return new Misconfigured({ field, problem: "must not hold a query" })
@@ -86,7 +97,7 @@ export const baseUrl = (field: string, input: string | URL): Effect.Effect<URL, 
   })
 }
 
-/** A URL that secrets may be sent to: absolute, https (http on loopback only), without user info or fragment. */
+/** Validates a URL that secrets may be sent to: absolute, https (http on loopback only), without user info or fragment. */
 export const endpoint = (field: string, input: string | URL): Effect.Effect<URL, Misconfigured> => {
   const refuse = (problem: string) => new Misconfigured({ field, problem })
   if (!URL.canParse(input)) return refuse("must be an absolute URL")
@@ -97,11 +108,11 @@ export const endpoint = (field: string, input: string | URL): Effect.Effect<URL,
   return Effect.succeed(url)
 }
 
-/** A secret that can stand in a header. */
+/** Validates a secret that can stand in a header. */
 export const headerSecret = (
   field: string,
   input: Redacted.Redacted<string>
 ): Effect.Effect<Redacted.Redacted<string>, Misconfigured> =>
   isHeaderSafe(input)
     ? Effect.succeed(input)
-    : new Misconfigured({ field, problem: "must be visible ASCII characters, one at least" })
+    : new Misconfigured({ field, problem: "must be one or more visible ASCII characters" })

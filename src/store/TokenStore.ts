@@ -1,8 +1,8 @@
 /**
- * The port to where a token set rests, and the layer that keeps it in memory.
+ * The port through which sessions store their tokens, and its in-memory implementation.
  *
- * A store keeps text that it does not look into, orders it by its version, and lends an exclusive section for each key.
- * What the text says is the session's affair, so that any store can be wrapped in encryption.
+ * A store holds text that it does not interpret, orders it by version, and grants a lease for each key. Only the session
+ * knows what the text means, so any store can be wrapped in encryption.
  *
  * @since 0.1.0
  */
@@ -18,19 +18,21 @@ import * as Moment from "../common/Moment.js"
 import * as Synchronous from "./synchronous.js"
 
 /**
- * What entries of one key are ordered by: first the generation, which grows with every token set and every log out, then
- * the revision, which grows each time the entry of a generation is written again.
+ * The version of an entry. Of two versions, the one with the higher generation is newer; within a generation, the one with the
+ * higher revision.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Version {
+  /** Grows with every token set and every logout. */
   readonly generation: number
+  /** Grows each time that the entry of a generation is written again. */
   readonly revision: number
 }
 
 /**
- * The order of versions.
+ * The order of versions, oldest first.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +43,7 @@ export const byVersion: Order.Order<Version> = Order.combine(
 )
 
 /**
- * Tells whether one version is newer than another.
+ * Tells whether the first version is newer than the second.
  *
  * @since 0.1.0
  * @category predicates
@@ -49,72 +51,92 @@ export const byVersion: Order.Order<Version> = Order.combine(
 export const isNewer: (version: Version, than: Version) => boolean = Order.greaterThan(byVersion)
 
 /**
- * What a store is given to keep. The contents are secret: text of any length, without a meaning to the store.
+ * An entry as a session saves it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Entry extends Version {
+  /** Secret text of any length, without a meaning to the store. */
   readonly contents: Redacted.Redacted<string>
 }
 
 /**
- * What a store hands out.
+ * An entry as a store returns it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface StoredEntry extends Entry {
-  /** How long ago it was saved, by the store's own clock where it has one. */
+  /** The time since it was saved, by the store's own clock if it has one. Never negative. */
   readonly age: Duration.Duration
 }
 
 /**
- * Keeps one entry for each key. A key is any text, without a secret in it.
+ * A token store: one entry and one lease for each key. A key is any text, without a secret in it.
+ *
+ * To check a store of your own, run the laws of `effect-auth/testing/StoreLaws` against it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** The newest entry of a key. */
+  /** Returns the newest entry of a key, or `none` if nothing was ever saved. Fails with `StoreFailure`. */
   readonly load: (key: string) => Effect.Effect<Option.Option<StoredEntry>, StoreFailure>
   /**
-   * Keeps an entry if its version is newer than what is kept; `false` says that it is not, and that nothing changed. Of
-   * several processes that save the same version, one is told `true` (law 19). There is no delete: a signed-out entry of
-   * the next generation takes the place of the last one.
+   * Saves an entry if its version is newer than the stored one. Returns `false`, and changes nothing, if it is not. If several
+   * processes save the same version, exactly one of them gets `true` (law 19). Fails with `StoreFailure`.
+   *
+   * There is no delete: a logout is saved as an entry of the next generation.
    */
   readonly save: (key: string, entry: Entry) => Effect.Effect<boolean, StoreFailure>
   /**
-   * Takes the exclusive section of a key for an owner, or keeps it if the owner has it already, for as long as
-   * `duration` from now; `false` says that somebody else has it. It ends by itself (law 20), by the clock of the store
-   * or by the monotonic clock of whoever waits for it, and never by comparing the wall clocks of two machines.
+   * Acquires the lease of a key for `duration` from now, or extends it if the owner has it already. Returns `false` if another
+   * owner has it. Fails with `StoreFailure`.
+   *
+   * A lease expires by itself (law 20): by the store's clock, or by the monotonic clock of the process that waits for it. The
+   * wall clocks of two machines are never compared.
    */
   readonly lease: (key: string, owner: string, duration: Duration.Duration) => Effect.Effect<boolean, StoreFailure>
-  /** Gives the exclusive section back. Does nothing if the owner does not have it any more. */
+  /** Releases the lease of a key. Does nothing if the owner does not have it any more. Fails with `StoreFailure`. */
   readonly release: (key: string, owner: string) => Effect.Effect<void, StoreFailure>
 }
 
 /**
+ * The service that stores the tokens of sessions: in memory ({@link layerMemory}), in files, on Redis, in an SQL database, or
+ * in a store of your own.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class TokenStore extends Context.Tag("effect-auth/TokenStore")<TokenStore, Service>() {}
 
 /**
- * A place in a store: where one session is kept.
+ * The location of one session's entry: a store and a key in it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Location {
+  /** The store that has the entry. */
   readonly store: Service
+  /** The key of the entry. The session puts the provider's name, base URL and scopes before it. */
   readonly key: string
 }
 
 /**
- * The place of a session in the store of the context. Sessions with the same provider and the same key share their
- * tokens, so the key names whose they are: a user, a tenant, `"service"`. Nothing notices when two accounts are given the
- * same key: the second one gets the tokens of the first.
+ * Returns the location of a session in the store of the context. Pass it as the option `store` of a session.
+ *
+ * Sessions with the same provider, base URL, scopes and key share their tokens, so the key says whose tokens they are: a user, a
+ * tenant, `"service"`. Two accounts must never have the same key: the second one would get the tokens of the first.
+ *
+ * @example
+ * ```ts
+ * import { Layer } from "effect"
+ * import { TokenStore, Violet } from "effect-auth"
+ *
+ * const violet = Violet.layerConfig({ store: TokenStore.at("alice") }).pipe(Layer.provide(TokenStore.layerMemory))
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -123,8 +145,9 @@ export const at = (key: string): Effect.Effect<Location, never, TokenStore> =>
   Effect.map(TokenStore, (store) => ({ store, key }))
 
 /**
- * A store that lives as long as the process. Sessions that share it are in one process, so that what they lease of it does
- * not end by itself: each gives it back.
+ * Makes a store in memory. Its entries are lost when the process ends.
+ *
+ * For the sessions of this library, its leases do not expire: their holders live in this process, and release them.
  *
  * @since 0.1.0
  * @category constructors
@@ -133,19 +156,19 @@ export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
   const entries = new Map<string, { readonly entry: Entry; readonly since: Moment.Moment }>()
   const leases = new Map<string, { readonly owner: string; readonly until: bigint | undefined }>()
   const load: Synchronous.SynchronousStore<Entry>["load"] = (key, now) => {
-    const kept = entries.get(key)
-    return kept && { entry: kept.entry, age: Moment.age(kept.since, now) }
+    const stored = entries.get(key)
+    return stored && { entry: stored.entry, age: Moment.age(stored.since, now) }
   }
   const save = (key: string, entry: Entry, since: Moment.Moment): boolean => {
-    const kept = entries.get(key)
-    if (kept !== undefined && !isNewer(entry, kept.entry)) return false
+    const stored = entries.get(key)
+    if (stored !== undefined && !isNewer(entry, stored.entry)) return false
     entries.set(key, { entry, since })
     return true
   }
   const lease = (key: string, owner: string, { nanos }: Moment.Moment, duration?: Duration.Duration): boolean => {
     const lease = leases.get(key)
-    const ended = lease?.until !== undefined && nanos >= lease.until
-    if (lease !== undefined && lease.owner !== owner && !ended) return false
+    const isExpired = lease?.until !== undefined && nanos >= lease.until
+    if (lease !== undefined && lease.owner !== owner && !isExpired) return false
     const until = duration && nanos + BigInt(Math.round(Duration.toMillis(duration) * 1e6))
     leases.set(key, { owner, until })
     return true
@@ -171,7 +194,7 @@ export const makeMemory: Effect.Effect<Service> = Effect.sync(() => {
 })
 
 /**
- * A store that lives as long as the process.
+ * Provides a store in memory. Its entries are lost when the process ends. Sessions over the same layer share their tokens.
  *
  * @since 0.1.0
  * @category layers

@@ -1,12 +1,20 @@
 /**
- * Authenticated encryption (AES-256-GCM by WebCrypto) around any token store.
+ * A token store that encrypts the entries of another one: AES-256-GCM, by WebCrypto.
  *
- * What the inner store sees of an entry is its key, its version and a text without a secret in it (law 28). Its key and its
- * version are part of what is authenticated: the entry of another session, or an old one under a newer number, is refused.
- * What this cannot do is to tell that the inner store was set back as a whole, to an old entry under its old number.
+ * The inner store sees the key of an entry, its version, and a text without a secret in it (law 28). Key and version are
+ * authenticated: the entry of another session, or an old entry under a newer version, is refused. One change cannot be
+ * detected: that the inner store was set back to an old entry under its old version.
  *
  * ```ts
- * Encrypted.layerConfig().pipe(Layer.provide(File.layer({ directory: "/var/lib/app/tokens" })))
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import * as Encrypted from "effect-auth/stores/Encrypted"
+ * import * as File from "effect-auth/stores/File"
+ *
+ * const tokens = Encrypted.layerConfig().pipe(
+ *   Layer.provide(File.layer({ directory: "/var/lib/app/tokens" })),
+ *   Layer.provide(NodeContext.layer)
+ * )
  * ```
  *
  * @since 0.1.0
@@ -22,25 +30,30 @@ import * as ConfigFields from "../common/configFields.js"
 import * as TokenStore from "../store/TokenStore.js"
 
 /**
- * A key is 32 random bytes in base64 or base64url, as `openssl rand -base64 32` makes them. It is named by the first eight
- * bytes of a SHA-256 of it, so that nobody needs to invent names.
+ * The keys of an encrypted store. Each is 32 random bytes in base64 or base64url, as `openssl rand -base64 32` makes them. An
+ * entry names its key by the first eight bytes of a SHA-256, so keys need no names.
  *
- * To change the key: first put the new one in `keysOld` of every process that shares the store; then put it in `key`, and
- * the one before in `keysOld`, one process after the other; and leave out the one before when each entry was saved again.
+ * To change the key:
+ *
+ * 1. Add the new key to `keysOld` of every process that shares the store.
+ * 2. In one process after the other, put the new key in `key` and the previous one in `keysOld`.
+ * 3. Remove the previous key when every entry was saved again.
+ *
+ * @see https://csrc.nist.gov/pubs/sp/800/38/d/final
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Encrypts what is saved, and decrypts what it encrypted. */
+  /** The key that encrypts new entries, and decrypts those that it encrypted. */
   readonly key: Redacted.Redacted<string>
-  /** Decrypt only (default none). */
+  /** Further keys, which only decrypt. Default: none. */
   readonly keysOld?: ReadonlyArray<Redacted.Redacted<string>> | undefined
 }
 
 /** The version of the format of an encrypted entry: `effect-auth:encrypted:1:<key id>:<nonce>:<ciphertext and tag>`. */
 const format = 1
-const shape = /^effect-auth:encrypted:(\d{1,9}):(?:([0-9a-f]{16}):([\w-]{16}):([\w-]+)$)?/
+const encryptedEntry = /^effect-auth:encrypted:(\d{1,9}):(?:([0-9a-f]{16}):([\w-]{16}):([\w-]+)$)?/
 
 interface Key {
   readonly id: string
@@ -48,7 +61,7 @@ interface Key {
 }
 
 const utf8 = new TextEncoder()
-// A byte order mark belongs to the text, as everything else does.
+// A byte order mark is part of the text.
 const fromUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 const importKey = Effect.fnUntraced(function* (field: string, input: Redacted.Redacted<string>) {
@@ -56,32 +69,32 @@ const importKey = Effect.fnUntraced(function* (field: string, input: Redacted.Re
   const text = Redacted.value(input)
     .trim()
     .replace(/={1,2}$/, "")
-  const wanted = "must be 32 bytes in base64, as `openssl rand -base64 32` makes them"
+  const requirement = "must be 32 bytes in base64, as `openssl rand -base64 32` makes them"
   if (text === "") return yield* refuse("must not be empty")
   const bytes = new Uint8Array(
     yield* Either.mapLeft(Encoding.decodeBase64Url(text.replaceAll("+", "-").replaceAll("/", "_")), () =>
-      refuse(`is not base64; it ${wanted}`)
+      refuse(`is not base64; it ${requirement}`)
     )
   )
-  if (bytes.length !== 32) return yield* refuse(`is ${bytes.length} bytes long; it ${wanted}`)
+  if (bytes.length !== 32) return yield* refuse(`is ${bytes.length} bytes long; it ${requirement}`)
   return yield* Effect.tryPromise({
     try: () => globalThis.crypto.subtle.importKey("raw", bytes, "AES-GCM", false, ["encrypt", "decrypt"]),
-    catch: () => refuse("cannot be used, as this platform has no WebCrypto with AES-256-GCM")
+    catch: () => refuse("cannot be used because this platform has no WebCrypto with AES-256-GCM")
   }).pipe(
     Effect.zipWith(
       Effect.tryPromise({
-        // Not the hash of the key alone, which might be used for something else somewhere else.
+        // Not the hash of the key alone, which another application might use as a secret.
         try: () =>
           globalThis.crypto.subtle.digest("SHA-256", new Uint8Array([...utf8.encode("effect-auth:"), ...bytes])),
-        catch: () => refuse("cannot be used, as this platform has no WebCrypto with SHA-256")
+        catch: () => refuse("cannot be used because this platform has no WebCrypto with SHA-256")
       }),
       (key, hash): Key => ({ id: Encoding.encodeHex(new Uint8Array(hash, 0, 8)), key })
     )
   )
 })
 
-/** The parameters of the cipher: what is bound to the text besides the key. */
-const bound = (
+/** Returns the parameters of the cipher. They bind the text to its key id, session and version. */
+const cipherParams = (
   nonce: Uint8Array<ArrayBuffer>,
   id: string,
   key: string,
@@ -92,12 +105,12 @@ const bound = (
   additionalData: utf8.encode(JSON.stringify(["effect-auth:encrypted", format, id, key, generation, revision]))
 })
 
-const encrypt = Effect.fnUntraced(function* ({ id, key }: Key, place: string, entry: TokenStore.Entry) {
+const encrypt = Effect.fnUntraced(function* ({ id, key }: Key, sessionKey: string, entry: TokenStore.Entry) {
   const nonce = globalThis.crypto.getRandomValues(new Uint8Array(12))
   const sealed = yield* Effect.tryPromise({
     try: () =>
       globalThis.crypto.subtle.encrypt(
-        bound(nonce, id, place, entry),
+        cipherParams(nonce, id, sessionKey, entry),
         key,
         utf8.encode(Redacted.value(entry.contents))
       ),
@@ -110,10 +123,11 @@ const encrypt = Effect.fnUntraced(function* ({ id, key }: Key, place: string, en
 const unreadable = (problem: string) =>
   new StoreFailure({ operation: "load", problem: `${problem} (nothing was changed)` })
 
-const changed = "its entry was changed, or belongs to another session or version; remove it by hand to start anew"
+const changed =
+  "the stored entry was changed, or belongs to another session or version; to start over, remove it by hand"
 
-/** The bytes of a text, if it is what they are written as and not just something that reads the same. */
-const bytesOf = (text: string) =>
+/** Decodes a base64url text. Fails for another spelling of the same bytes, which this module never writes. */
+const decodeExact = (text: string) =>
   Encoding.decodeBase64Url(text).pipe(
     Either.filterOrLeft(
       (bytes) => Encoding.encodeBase64Url(bytes) === text,
@@ -122,17 +136,21 @@ const bytesOf = (text: string) =>
     Either.mapBoth({ onLeft: () => unreadable(changed), onRight: (bytes) => new Uint8Array(bytes) })
   )
 
-const decrypt = Effect.fnUntraced(function* (keys: ReadonlyArray<Key>, place: string, kept: TokenStore.StoredEntry) {
-  const found = shape.exec(Redacted.value(kept.contents))
+const decrypt = Effect.fnUntraced(function* (
+  keys: ReadonlyArray<Key>,
+  sessionKey: string,
+  stored: TokenStore.StoredEntry
+) {
+  const found = encryptedEntry.exec(Redacted.value(stored.contents))
   if (found === null) {
     return yield* unreadable(
-      "its entry is not encrypted; remove it by hand to start anew, or read it with the store as it was before"
+      "the stored entry is not encrypted; to start over, remove it by hand, or read it with the store without Encrypted"
     )
   }
   const [, version, id, nonce, sealed] = found
   if (Number(version) > format) {
     return yield* unreadable(
-      `its entry is encrypted in format ${version}, and this version of effect-auth reads ${format}; upgrade it`
+      `the stored entry is encrypted in format ${version}, and this version of effect-auth reads ${format}; upgrade it`
     )
   }
   if (Number(version) !== format || id === undefined || nonce === undefined || sealed === undefined) {
@@ -141,23 +159,24 @@ const decrypt = Effect.fnUntraced(function* (keys: ReadonlyArray<Key>, place: st
   const key = keys.find((key) => key.id === id)
   if (key === undefined) {
     return yield* unreadable(
-      `its entry is encrypted with the key ${id}, and known are ${keys.map((key) => key.id).join(", ")}; add that key to the old ones`
+      `the stored entry is encrypted with the key ${id}, and the known keys are ${keys.map((key) => key.id).join(", ")}; add that key to the old keys`
     )
   }
-  const iv = yield* bytesOf(nonce)
-  const bytes = yield* bytesOf(sealed)
+  const iv = yield* decodeExact(nonce)
+  const bytes = yield* decodeExact(sealed)
   const text = yield* Effect.tryPromise({
-    try: () => globalThis.crypto.subtle.decrypt(bound(iv, id, place, kept), key.key, bytes),
+    try: () => globalThis.crypto.subtle.decrypt(cipherParams(iv, id, sessionKey, stored), key.key, bytes),
     catch: () => unreadable(changed)
   })
-  return { ...kept, contents: Redacted.make(fromUtf8.decode(text)) }
+  return { ...stored, contents: Redacted.make(fromUtf8.decode(text)) }
 })
 
 /**
- * The store of the context, with everything that it keeps encrypted. Fails with `Misconfigured` when a key is none.
+ * Makes a store that encrypts the entries of the store of the context. Fails with `Misconfigured` if a key is not 32 bytes in
+ * base64, or if the platform has no WebCrypto.
  *
- * What cannot be decrypted (an unknown key, a changed entry, one that was never encrypted) is a `StoreFailure` that says
- * which, and stays as it is.
+ * An entry that cannot be decrypted is a `StoreFailure` that says why (an unknown key, a changed entry, one that was never
+ * encrypted), and is left as it is.
  *
  * @since 0.1.0
  * @category constructors
@@ -166,20 +185,20 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<TokenStore.Service, Misconfigured, TokenStore.TokenStore> {
   const inner = yield* TokenStore.TokenStore
-  const first = yield* importKey("key", options.key)
+  const current = yield* importKey("key", options.key)
   const old = yield* Effect.forEach(options.keysOld ?? [], (key) => importKey("keysOld", key))
-  const keys = [first, ...old]
+  const keys = [current, ...old]
   return {
     load: (key) =>
       Effect.flatMap(
         inner.load(key),
         Option.match({
           onNone: () => Effect.succeedNone,
-          onSome: (kept) => Effect.asSome(decrypt(keys, key, kept))
+          onSome: (stored) => Effect.asSome(decrypt(keys, key, stored))
         })
       ),
     save: (key, entry) =>
-      Effect.flatMap(encrypt(first, key, entry), (contents) =>
+      Effect.flatMap(encrypt(current, key, entry), (contents) =>
         inner.save(key, { generation: entry.generation, revision: entry.revision, contents })
       ),
     lease: inner.lease,
@@ -188,7 +207,7 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * Encrypts what the store of the context keeps.
+ * Provides a store that encrypts the entries of the store of the context. Fails as {@link make} does.
  *
  * @since 0.1.0
  * @category layers
@@ -196,7 +215,7 @@ export const make = Effect.fnUntraced(function* (
 export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misconfigured, TokenStore.TokenStore> =>
   Layer.effect(TokenStore.TokenStore, make(options))
 
-/** Several secrets in one variable. */
+/** Splits a variable that has several secrets. */
 const secrets = (text: Redacted.Redacted<string>) =>
   Redacted.value(text)
     .split(",")
@@ -204,9 +223,11 @@ const secrets = (text: Redacted.Redacted<string>) =>
     .map((part) => Redacted.make(part))
 
 /**
- * Encrypts with the key in `EFFECT_AUTH_ENCRYPTION_KEY`. `EFFECT_AUTH_ENCRYPTION_KEYS_OLD`, if set, has the old ones with
- * commas between them. Fails with `Misconfigured`, which names the variable and never tells its value. Each call makes a
- * layer of its own: a constant one would be built once, and give two stores one inner store.
+ * Provides an encrypting store with the key from the variable `EFFECT_AUTH_ENCRYPTION_KEY`, and the old keys from
+ * `EFFECT_AUTH_ENCRYPTION_KEYS_OLD` if it is set, separated by commas. Fails with `Misconfigured`, which names the variable and
+ * not its value.
+ *
+ * Each call makes another layer: a constant one would be built once, and give two stores the same inner store.
  *
  * @since 0.1.0
  * @category layers

@@ -1,9 +1,9 @@
 /**
- * A token store in a folder of one machine, for any number of processes; it needs nothing but `FileSystem` and `Path`.
+ * A token store in a folder of one machine, for any number of processes. It needs only `FileSystem` and `Path`.
  *
- * A process may be killed, or be stopped for longer than its lease lasts and wake up, at any line: what it does then is
- * refused. Nothing depends on process ids or on the clocks of processes. The folder must be on a disk of this machine:
- * file systems over a network do not promise that a rename happens once.
+ * A process may be killed at any line. It may also be stopped for longer than its lease lasts: what it does after that is
+ * refused. Nothing depends on process ids or on the clocks of processes. The folder must be on a local disk, because network
+ * file systems do not guarantee that a rename happens once.
  *
  * @since 0.1.0
  */
@@ -25,28 +25,29 @@ import * as TokenStore from "../store/TokenStore.js"
 import * as FileLayout from "./internal/fileLayout.js"
 
 /**
- * Where the tokens rest.
+ * The options of the store.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /**
-   * A folder of its own. It is made, with mode 0700, when something is first saved. One that is there keeps its mode, and is
-   * refused if others than its owner may write to it; each key has a folder of mode 0700 in it.
+   * The folder, for this store alone. It is made with mode 0700 at the first save. An existing folder keeps its mode, and is
+   * refused if users other than its owner may write to it. Each key has a folder of mode 0700 in it.
    */
   readonly directory: string
 }
 
-/** How often a folder is looked at anew because another process has just changed it; twice is seldom needed. */
-const looks = 100
+/** The number of attempts at an operation while other processes keep changing the folder. More than two attempts are rare. */
+const maxAttempts = 100
 
 /**
- * A store in a folder. Nothing is read or written before it is used.
+ * Makes a store in a folder. Nothing is read or written before its first use. Fails with `Misconfigured` if `directory` is
+ * empty.
  *
- * Keys do not show: their folders are named by the first half of their SHA-256. Contents are kept as they are, in files
- * of mode 0600; wrap the store in encryption if the disk is not to be trusted. Every failure of the disk is a
- * `StoreFailure`, after which all is as it was.
+ * A key is not visible on the disk: its folder is named by the first half of its SHA-256. Contents are stored as they are, in
+ * files of mode 0600. Wrap the store in `Encrypted` if the disk is not trusted. Every failure of the disk is a `StoreFailure`,
+ * which leaves the stored entry as it was.
  *
  * @since 0.1.0
  * @category constructors
@@ -57,69 +58,69 @@ export const make = Effect.fnUntraced(function* (
   const fs = yield* FileSystem
   const path = yield* Path
   const directory = path.resolve(yield* Valid.nonEmpty("directory", options.directory))
-  const { create, discard, list, move, now, syncFolder, write, written } = FileLayout.steps(fs, path)
+  const { create, discard, list, modifiedAt, move, now, syncFolder, write } = FileLayout.operations(fs, path)
 
-  /** Since when, by the clock of this process that cannot jump, the lease of a folder has had the name it has. */
-  const seen = new Map<string, { readonly name: string; readonly since: Moment.Moment }>()
+  /** The leases of other owners, by folder: the name that was read last, and since when the file has had it. */
+  const otherLeases = new Map<string, { readonly name: string; readonly since: Moment.Moment }>()
 
-  /** Whoever may write to the folder could put tokens of their own in it. Windows has no such modes. */
-  const guarded = fs.stat(directory).pipe(
+  /** Tells whether other users may write to the folder: they could put their own tokens in it. Windows has no such modes. */
+  const isWritableByOthers = fs.stat(directory).pipe(
     Effect.map(({ mode }) => path.sep === "/" && (mode & 0o022) !== 0),
     Effect.catchIf(isNotFound, () => Effect.succeed(false))
   )
 
-  /** Looks at the folder of a key until `step` has an answer; none sends it to look again. */
-  const settle = Effect.fnUntraced(function* <A>(
+  /** Reads the folder of a key and runs `attempt`, again and again until it returns a value. `none` asks for another attempt. */
+  const retryUntilDone = Effect.fnUntraced(function* <A>(
     operation: StoreFailure["operation"],
     key: string,
-    absent: (folder: string) => Effect.Effect<Option.Option<A>, PlatformError>,
-    step: (folder: string, listed: ReadonlyArray<string>) => Effect.Effect<Option.Option<A>, PlatformError>
+    whenMissing: (folder: string) => Effect.Effect<Option.Option<A>, PlatformError>,
+    attempt: (folder: string, listed: ReadonlyArray<string>) => Effect.Effect<Option.Option<A>, PlatformError>
   ) {
-    const failed = (problem: string) => new StoreFailure({ operation, problem })
+    const storeFailure = (problem: string) => new StoreFailure({ operation, problem })
     const folder = path.join(directory, yield* FileLayout.digest(key))
-    const told = Effect.mapError((error: PlatformError) => failed(FileLayout.problem(directory, error)))
-    const look = told(
-      Effect.flatMap(list(folder), (listed) => (listed === undefined ? absent(folder) : step(folder, listed)))
+    const toStoreFailure = Effect.mapError((error: PlatformError) => storeFailure(FileLayout.problem(directory, error)))
+    const attemptOnce = toStoreFailure(
+      Effect.flatMap(list(folder), (listed) => (listed === undefined ? whenMissing(folder) : attempt(folder, listed)))
     )
-    if (yield* told(guarded)) {
-      return yield* failed(
-        `others than its owner may write to the folder ${directory}; make it 0700, or name a folder in it that is yet to be made`
+    if (yield* toStoreFailure(isWritableByOthers)) {
+      return yield* storeFailure(
+        `users other than its owner may write to the folder ${directory}; set its mode to 0700, or name a folder inside it that does not exist yet`
       )
     }
-    for (let left = looks; left > 0; left--) {
-      const answer = yield* look
-      if (Option.isSome(answer)) return answer.value
+    for (let attempts = 0; attempts < maxAttempts; attempts++) {
+      const result = yield* attemptOnce
+      if (Option.isSome(result)) return result.value
     }
-    return yield* failed(`something is missing from the folder ${folder}; remove that folder to start anew`)
+    return yield* storeFailure(`a file is missing from the folder ${folder}; remove that folder to start over`)
   })
 
-  const made = (folder: string) => Effect.as(create(folder), Option.none())
+  const createAndRetry = (folder: string) => Effect.as(create(folder), Option.none())
 
   const load = (key: string) =>
-    settle<Option.Option<TokenStore.StoredEntry>>(
+    retryUntilDone<Option.Option<TokenStore.StoredEntry>>(
       "load",
       key,
       () => Effect.succeedSome(Option.none()),
       Effect.fnUntraced(function* (folder, listed) {
         const head = FileLayout.head(listed)
         if (head === undefined) return Option.none()
-        if (Option.isNone(head.kept)) return Option.some(Option.none())
-        const { generation, revision, text } = head.kept.value
+        if (Option.isNone(head.current)) return Option.some(Option.none())
+        const { generation, revision, text } = head.current.value
         const file = path.join(folder, text)
-        // Not there: the head has moved on since it was looked at.
-        const found = yield* Effect.all([fs.readFile(file), written(file)]).pipe(
+        // A missing file means that the head has moved on since it was read.
+        const contents = yield* Effect.all([fs.readFile(file), modifiedAt(file)]).pipe(
           Effect.asSome,
           Effect.catchIf(isNotFound, () => Effect.succeedNone)
         )
-        if (Option.isNone(found)) return Option.none()
-        const [bytes, since] = found.value
+        if (Option.isNone(contents)) return Option.none()
+        const [bytes, since] = contents.value
         const until = yield* now(folder)
         return Option.some(
           Option.some({
             generation,
             revision,
             contents: Redacted.make(FileLayout.decode(bytes)),
-            // Zero if the clock was set back: no duration is negative.
+            // The difference is negative after the clock was set back.
             age: Duration.millis(Math.max(0, until - Option.getOrElse(since, () => until)))
           })
         )
@@ -128,75 +129,82 @@ export const make = Effect.fnUntraced(function* (
 
   const save = (key: string, entry: TokenStore.Entry) =>
     Effect.suspend(() => {
-      const mine = FileLayout.names(entry, globalThis.crypto.randomUUID())
-      let onDisk = false
-      const put = (file: string) =>
+      const names = FileLayout.namesOf(entry, globalThis.crypto.randomUUID())
+      let isWritten = false
+      const writeText = (file: string) =>
         write(file, Redacted.value(entry.contents)).pipe(
           Effect.as(true),
           Effect.catchIf(isNotFound, () => Effect.succeed(false))
         )
-      return settle<boolean>(
+      return retryUntilDone<boolean>(
         "save",
         key,
-        made,
+        createAndRetry,
         Effect.fnUntraced(function* (folder, listed) {
-          const file = path.join(folder, mine.text)
+          const file = path.join(folder, names.text)
           const head = FileLayout.head(listed)
           if (head === undefined) return Option.none()
-          const renamed = head.name === mine.head
-          if (!renamed && Option.exists(head.kept, (kept) => !TokenStore.isNewer(entry, kept))) {
+          const isRenamed = head.name === names.head
+          if (!isRenamed && Option.exists(head.current, (current) => !TokenStore.isNewer(entry, current))) {
             yield* discard(file)
             return Option.some(false)
           }
-          onDisk = onDisk || (yield* put(file))
-          // Cleared away while it was being written, by a save that is as new.
-          if (!onDisk) return Option.none()
-          if (!renamed && !(yield* move(folder, head.name, mine.head))) return Option.none()
-          // First it is certain that the new one stays, then the old ones go.
+          isWritten = isWritten || (yield* writeText(file))
+          // A save of the same or a newer version removed the file while it was being written.
+          if (!isWritten) return Option.none()
+          if (!isRenamed && !(yield* move(folder, head.name, names.head))) return Option.none()
+          // The new name must be on the disk before the old texts are removed.
           yield* syncFolder(folder)
-          yield* Effect.forEach(FileLayout.dead(listed, entry, mine.text), (name) => discard(path.join(folder, name)))
+          yield* Effect.forEach(FileLayout.obsoleteTexts(listed, entry, names.text), (name) =>
+            discard(path.join(folder, name))
+          )
           return Option.some(true)
         })
       )
-      // A save cut short would leave half a secret behind; and nobody who gives it up is to wait for a disk that hangs.
+      // An interrupted save would leave half a secret behind. Disconnected, so that its caller does not wait for a disk that hangs.
     }).pipe(Effect.uninterruptible, disconnect)
 
   const lease = Effect.fnUntraced(function* (key: string, owner: string, duration: Duration.Duration) {
-    const me = yield* FileLayout.digest(owner)
+    const ownerId = yield* FileLayout.digest(owner)
     const millis = Math.min(Math.ceil(Duration.toMillis(duration)), Number.MAX_SAFE_INTEGER)
-    return yield* settle<boolean>(
+    return yield* retryUntilDone<boolean>(
       "lease",
       key,
-      made,
+      createAndRetry,
       Effect.fnUntraced(function* (folder, listed) {
-        const held = FileLayout.lease(listed)
-        if (held === undefined) return Option.none()
-        if (held.owner !== undefined && held.owner !== me) {
-          // The name was there at the last look and is there still: so long there was no beat, whatever any clock says.
+        const current = FileLayout.lease(listed)
+        if (current === undefined) return Option.none()
+        if (current.owner !== undefined && current.owner !== ownerId) {
+          // The lease has expired if its name did not change for as long as it lasts: there was no heartbeat in that time.
+          // Only this process's monotonic clock is used.
           const at = yield* Moment.now
-          const last = seen.get(folder)
-          if (last?.name !== held.name) seen.set(folder, { name: held.name, since: at })
-          if (last?.name !== held.name || Moment.monotonicAge(last.since, at) < held.millis) return Option.some(false)
+          const last = otherLeases.get(folder)
+          const isSame = last?.name === current.name
+          if (!isSame) otherLeases.set(folder, { name: current.name, since: at })
+          if (!isSame || Moment.monotonicAge(last.since, at) < current.millis) return Option.some(false)
         }
-        if (!(yield* move(folder, held.name, `lease.${held.number + 1}.${me}.${millis}`))) return Option.none()
-        seen.delete(folder)
+        if (!(yield* move(folder, current.name, `lease.${current.number + 1}.${ownerId}.${millis}`)))
+          return Option.none()
+        otherLeases.delete(folder)
         return Option.some(true)
       })
     )
   })
 
   const release = Effect.fnUntraced(function* (key: string, owner: string) {
-    const me = yield* FileLayout.digest(owner)
-    yield* settle<void>(
+    const ownerId = yield* FileLayout.digest(owner)
+    yield* retryUntilDone<void>(
       "lease",
       key,
       () => Effect.succeedSome(undefined),
       Effect.fnUntraced(function* (folder, listed) {
-        const held = FileLayout.lease(listed)
-        if (held === undefined) return Option.none()
-        if (held.owner !== me) return Option.some(undefined)
-        // Not called so any more: by a beat of its own, or because another took it.
-        return (yield* move(folder, held.name, `lease.${held.number + 1}`)) ? Option.some(undefined) : Option.none()
+        const current = FileLayout.lease(listed)
+        if (current === undefined) return Option.none()
+        if (current.owner !== ownerId) return Option.some(undefined)
+        // The rename fails after a heartbeat of the owner, or if another owner took the lease.
+        return (yield* move(folder, current.name, `lease.${current.number + 1}`))
+          ? Option.some(undefined)
+          : Option.none()
       })
     )
   })
@@ -205,7 +213,21 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * The token store in a folder.
+ * Provides the store in a folder. Fails with `Misconfigured` if `directory` is empty.
+ *
+ * @example
+ * ```ts
+ * import { NodeContext, NodeHttpClient } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { TokenStore, Violet } from "effect-auth"
+ * import * as File from "effect-auth/stores/File"
+ *
+ * const tokens = File.layer({ directory: "/var/lib/app/tokens" }).pipe(Layer.provide(NodeContext.layer))
+ *
+ * const violet = Violet.layerConfig({ store: TokenStore.at("service") }).pipe(
+ *   Layer.provide([Violet.layerCredentialsConfig(), NodeHttpClient.layerUndici, tokens])
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -214,8 +236,10 @@ export const layer = (options: Options): Layer.Layer<TokenStore.TokenStore, Misc
   Layer.effect(TokenStore.TokenStore, make(options))
 
 /**
- * The token store in the folder that `EFFECT_AUTH_DIRECTORY` names. Each call makes a layer of its own, as a constant one
- * would be built once for two `ConfigProvider`s.
+ * Provides the store in the folder that the variable `EFFECT_AUTH_DIRECTORY` names. Fails with `Misconfigured` if it is not set
+ * or empty.
+ *
+ * Each call makes another layer: a constant one would be built once for two `ConfigProvider`s.
  *
  * @since 0.1.0
  * @category layers

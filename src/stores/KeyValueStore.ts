@@ -1,9 +1,9 @@
 /**
  * A token store over any `KeyValueStore` of `@effect/platform`, for one process.
  *
- * It promises nothing between processes, or between two stores made over one `KeyValueStore`: saves are compared and the
- * exclusive section is lent in memory. For files there is `stores/File`: `KeyValueStore.layerFileSystem` writes in place,
- * so that a process killed while it writes leaves half an entry behind, in a file that others may be able to read.
+ * It guarantees nothing between processes, or between two stores made over one `KeyValueStore`, because saves are compared and
+ * leases are granted in memory. For files use `stores/File`. `KeyValueStore.layerFileSystem` writes in place: a process killed
+ * while it writes leaves half an entry behind, in a file that other users may be able to read.
  *
  * @since 0.1.0
  */
@@ -22,11 +22,13 @@ import { disconnect } from "../common/runtime.js"
 import * as TokenStore from "../store/TokenStore.js"
 
 /**
+ * The options of the store.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** What the names of the entries begin with (default `"effect-auth/"`), so that they meet nothing else that is kept. */
+  /** The prefix of each entry's key, which keeps it apart from the application's own keys. Default: `"effect-auth/"`. */
   readonly prefix?: string | undefined
 }
 
@@ -34,7 +36,7 @@ const Text = Schema.parseJson(
   Schema.Struct({
     generation: Schema.NonNegativeInt,
     revision: Schema.NonNegativeInt,
-    /** The wall clock when it was written, in milliseconds since 1970. */
+    /** When it was written: the wall clock, in milliseconds since 1970. */
     at: Schema.Finite,
     contents: Schema.String
   })
@@ -44,10 +46,12 @@ const decode = Schema.decodeEither(Text)
 const encode = Schema.encodeSync(Text)
 
 /**
- * A store over the `KeyValueStore` of the context. It only gets and sets, and never removes or clears anything.
+ * Makes a store over the `KeyValueStore` of the context. It only gets and sets: nothing is ever removed or cleared.
  *
- * The age of an entry is what the wall clock says since it was written, or more if this process wrote it and knows
- * better. An entry that cannot be read is a `StoreFailure` for whoever loads it and for whoever would replace it.
+ * The age of an entry is the time since it was written, by the wall clock. If this process wrote it and its monotonic clock says
+ * more, that counts. An entry that cannot be read is a `StoreFailure` of `load`, and of a `save` that would replace it.
+ *
+ * @see https://effect-ts.github.io/effect/platform/KeyValueStore.ts.html
  *
  * @since 0.1.0
  * @category constructors
@@ -59,14 +63,14 @@ export const make = ({
     const values = yield* KeyValueStore.KeyValueStore
     const semaphore = yield* Effect.makeSemaphore(1)
     const { lease, release } = yield* TokenStore.makeMemory
-    const written = new Map<string, TokenStore.Version & { readonly since: Moment.Moment }>()
+    const ownSaves = new Map<string, TokenStore.Version & { readonly since: Moment.Moment }>()
 
-    const failed = (operation: StoreFailure["operation"]) => (error: KeyValueStoreError) =>
+    const toStoreFailure = (operation: StoreFailure["operation"]) => (error: KeyValueStoreError) =>
       new StoreFailure({ operation, problem: keyValueStoreProblem(error) })
 
     const find = Effect.fnUntraced(function* (operation: StoreFailure["operation"], key: string) {
       const name = prefix + key
-      const text = yield* Effect.mapError(values.get(name), failed(operation))
+      const text = yield* Effect.mapError(values.get(name), toStoreFailure(operation))
       if (Option.isNone(text)) return Option.none()
       return Option.some(
         yield* Either.mapLeft(
@@ -74,41 +78,41 @@ export const make = ({
           () =>
             new StoreFailure({
               operation,
-              problem: `what is kept under ${JSON.stringify(name)} is no entry of this library (nothing was changed; remove it by hand to start anew)`
+              problem: `the value of ${JSON.stringify(name)} is not in the format of this library (nothing was changed; remove it by hand to start over)`
             })
         )
       )
     })
 
     const read = Effect.fnUntraced(function* (key: string) {
-      const found = yield* find("load", key)
+      const entry = yield* find("load", key)
       const now = yield* Moment.now
-      return Option.map(found, ({ at, contents, generation, revision }): TokenStore.StoredEntry => {
-        const own = written.get(key)
-        const known = own?.generation === generation && own.revision === revision ? Moment.age(own.since, now) : 0
+      return Option.map(entry, ({ at, contents, generation, revision }): TokenStore.StoredEntry => {
+        const own = ownSaves.get(key)
+        const ownAge = own?.generation === generation && own.revision === revision ? Moment.age(own.since, now) : 0
         return {
           generation,
           revision,
           contents: Redacted.make(contents),
-          age: Duration.millis(Math.max(0, now.millis - at, known))
+          age: Duration.millis(Math.max(0, now.millis - at, ownAge))
         }
       })
     })
 
-    // Many a KeyValueStore shows what is half written: what cannot be read may only have to be waited for.
+    // Many stores show a value that is half written. So if one cannot be read, it is read again after the save under way.
     const load = (key: string) => Effect.catchAll(read(key), () => semaphore.withPermits(1)(read(key)))
 
     const save = (key: string, { contents, generation, revision }: TokenStore.Entry) =>
       Effect.gen(function* () {
-        const found = yield* find("save", key)
-        if (Option.exists(found, (kept) => !TokenStore.isNewer({ generation, revision }, kept))) return false
+        const stored = yield* find("save", key)
+        if (Option.exists(stored, (entry) => !TokenStore.isNewer({ generation, revision }, entry))) return false
         const since = yield* Moment.now
         const text = encode({ generation, revision, at: since.millis, contents: Redacted.value(contents) })
-        yield* Effect.mapError(values.set(prefix + key, text), failed("save"))
-        written.set(key, { generation, revision, since })
+        yield* Effect.mapError(values.set(prefix + key, text), toStoreFailure("save"))
+        ownSaves.set(key, { generation, revision, since })
         return true
       }).pipe(
-        // Law 19: a write goes on after whoever asked for it has left, and could undo a later one that did not wait for it.
+        // A write goes on when its caller is interrupted. Its permit lasts until then, or it could overwrite a later save (law 19).
         Effect.uninterruptible,
         semaphore.withPermits(1),
         disconnect
@@ -118,8 +122,8 @@ export const make = ({
   })
 
 /**
- * Keeps tokens in the `KeyValueStore` of the context, for one process. Not for `KeyValueStore.layerFileSystem`, whose files
- * others may be able to read: `stores/File` is for files.
+ * Provides a store over the `KeyValueStore` of the context, for one process. Do not use it with
+ * `KeyValueStore.layerFileSystem`, whose files other users may be able to read; use `stores/File`.
  *
  * @since 0.1.0
  * @category layers

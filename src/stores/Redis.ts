@@ -1,17 +1,20 @@
 /**
- * A store on Redis, for processes on any number of machines: the entry of a key is a hash, its exclusive section a key
- * beside it that expires. Each operation is one script, which Redis runs as a whole, by its own clock.
+ * A token store on Redis, for processes on any number of machines. The entry of a key is a hash, and its lease is a key beside
+ * it that expires. Each operation is one script, which Redis runs atomically, by its own clock.
  *
- * It promises what the server promises. `maxmemory-policy` has to be `noeviction`: an entry that is evicted is a session
- * that has to log in again. Snapshots alone may lose minutes. The append-only file with `appendfsync everysec` may lose
- * the last second before a crash, as may a replica that takes over; a refresh token that was rotated in that second is
- * lost, and its session with it, unless there are credentials. `appendfsync always` loses nothing that one server said it
- * kept. Entries never expire.
+ * Needs Redis 6 or newer, or Valkey.
  *
- * Whoever may read the server reads the tokens, in `MONITOR` and `SLOWLOG` too: wrap the store in encryption where that is
- * not this application alone. A call that reached a server which then stood still may be carried out later: the versions
- * make a late save harmless, and a late lease ends after its duration. Needs Redis 6 or newer, or Valkey.
+ * - **Durability** is that of the server. `maxmemory-policy` has to be `noeviction`: a session whose entry is evicted has to log
+ *   in again. Snapshots alone may lose minutes. The append-only file with `appendfsync everysec` may lose the last second before
+ *   a crash, and so may a replica that takes over. A refresh token that was rotated in that second is lost, and its session
+ *   with it, unless there are credentials. `appendfsync always` loses nothing that one server acknowledged. Entries never
+ *   expire.
+ * - **Secrecy.** Every user who may read the server can read the tokens, in `MONITOR` and `SLOWLOG` too. If that is not this
+ *   application alone, wrap the store in `Encrypted`.
+ * - **Late calls.** A call that reached a server which then hung may be carried out later. Its version makes a late save
+ *   harmless, and a late lease ends after its duration.
  *
+ * @see https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
@@ -31,14 +34,20 @@ import { type Service, TokenStore } from "../store/TokenStore.js"
 import * as Scripts from "./internal/redisScripts.js"
 
 /**
- * What is needed of a client: that of `createClient`, `createClientPool`, `createCluster` or `createSentinel` of the
- * package `redis`, connected.
+ * The part of a client that the store needs. The clients of `createClient`, `createClientPool`, `createCluster` and
+ * `createSentinel` of the package `redis` have it. Connect the client first.
  *
+ * @see https://github.com/redis/node-redis
  * @since 0.1.0
  * @category models
  */
 export interface Client {
+  /**
+   * Returns the same client with other options for its commands: `abortSignal` withdraws a command that was not sent yet, and an
+   * empty `typeMapping` replaces that of the application.
+   */
   readonly withCommandOptions: (options: { readonly abortSignal: AbortSignal; readonly typeMapping: object }) => {
+    /** Runs a Lua script. */
     readonly eval: (
       script: string,
       options: { readonly keys: Array<string>; readonly arguments: Array<string | Buffer> }
@@ -47,41 +56,47 @@ export interface Client {
 }
 
 /**
+ * The options of the store.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** What the names of all keys begin with: `effect-auth` for `effect-auth:{alice}`. Default: `"effect-auth"`. */
+  /** The prefix of the names of all keys. `"effect-auth"` gives `effect-auth:{alice}`. Default: `"effect-auth"`. */
   readonly prefix?: string | undefined
 }
 
 /**
- * Where the server is.
+ * The options of a store with its own connection.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Address extends Options {
-  /** `redis://user:password@host:port/database`, or `rediss://` for TLS, which secrets want on any network but one's own. */
+  /**
+   * The address of the server: `redis://user:password@host:port/database`. Use `rediss://`, which is TLS, on any network that
+   * is not private.
+   */
   readonly url: string | Redacted.Redacted<string>
 }
 
 /**
- * A store over a client that the application has, and that it goes on to care for: listens to its `error` events, closes
- * it. A command that has no answer within 1.5 seconds fails, and is taken back if it was not sent. Fails with
- * `Misconfigured` when the prefix is empty.
+ * Makes a store over a client of the application, which stays responsible for it: it listens to the client's `error` events and
+ * closes it. A command without a reply within 1.5 seconds fails, and is withdrawn if it was not sent. Fails with
+ * `Misconfigured` if the prefix is empty.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (client: Client, options: Options = {}): Effect.Effect<Service, Misconfigured> =>
-  makeWith(() => ({ client, down: Option.none, abandon: Effect.void }), options)
+  makeWith(() => ({ client, connectionError: Option.none, reconnect: Effect.void }), options)
 
 /**
- * A store with a connection of its own, which ends with the scope and keeps the process alive until then.
+ * Provides a store with its own connection, which is closed with the layer and keeps the process alive until then. Fails with
+ * `Misconfigured` if the URL is not valid or the prefix is empty.
  *
- * The server has to run with `maxmemory-policy noeviction`. The layer does not wait for the server: the first call waits for the connection, up to 1.5 seconds. A lost connection
- * is made anew by itself, and until then each call fails at once. Fails with `Misconfigured` when an option is wrong.
+ * The server has to run with `maxmemory-policy noeviction`. The layer does not wait for the server: the first call waits for the
+ * connection, for up to 1.5 seconds. A lost connection is restored in the background, and until then each call fails at once.
  *
  * @since 0.1.0
  * @category layers
@@ -90,7 +105,8 @@ export const layer = ({ url, ...options }: Address): Layer.Layer<TokenStore, Mis
   Layer.scoped(TokenStore, connected("url", Redacted.isRedacted(url) ? url : Redacted.make(url), options))
 
 /**
- * The same, from the variable `EFFECT_AUTH_REDIS_URL`. Fails with `Misconfigured`, which names it.
+ * Provides a store with its own connection, like {@link layer}, to the server that the variable `EFFECT_AUTH_REDIS_URL` names.
+ * Fails with `Misconfigured`, which names the variable, if it is not set or not valid.
  *
  * @since 0.1.0
  * @category layers
@@ -106,57 +122,58 @@ export const layerConfig = (options: Options = {}): Layer.Layer<TokenStore, Misc
 const variable = "EFFECT_AUTH_REDIS_URL"
 
 const connected = (field: string, url: Redacted.Redacted<string>, options: Options) =>
-  Effect.flatMap(open(field, url), (connection) => makeWith(connection, options))
+  Effect.flatMap(acquireConnection(field, url), (connection) => makeWith(connection, options))
 
-/** Shorter than a session waits for its store, so that it hears what is wrong. */
-const patience = Duration.millis(1500)
+/** The longest time a command may take. Less than a session waits for its store, so that the session gets the reason. */
+const commandTimeout = Duration.millis(1500)
 
-/** How commands get to the server at this moment. */
+/** A connection to the server. */
 interface Connection {
   readonly client: Client
-  /** Why there is no connection, if that is known. */
-  readonly down: () => Option.Option<unknown>
-  /** What is done about a server that does not answer. */
-  readonly abandon: Effect.Effect<void>
+  /** Returns the error because of which there is no connection; `none` if it is up or being made. */
+  readonly connectionError: () => Option.Option<unknown>
+  /** Replaces the connection to a server that does not answer. */
+  readonly reconnect: Effect.Effect<void>
 }
 
-const open = (
+/** Opens a connection and keeps it open. The result returns the current one. */
+const acquireConnection = (
   field: string,
   url: Redacted.Redacted<string>
 ): Effect.Effect<() => Connection, Misconfigured, Scope.Scope> => {
-  const dial = () => {
+  const connect = () => {
     const client = createClient({
       url: Redacted.value(url),
       maintNotifications: "disabled",
-      socket: { connectTimeout: Duration.toMillis(patience) }
+      socket: { connectTimeout: Duration.toMillis(commandTimeout) }
     })
-    let down = Option.none<unknown>()
+    let lastError = Option.none<unknown>()
     // Without a listener, an error would end the process.
     client.on("error", (error) => {
-      down = Option.some(error)
+      lastError = Option.some(error)
     })
     client.on("connect", () => {
-      down = Option.none()
-      // What was on its way when the client was closed is connected all the same, and would never be closed.
+      lastError = Option.none()
+      // A connection that was being made when the client was closed is made all the same, and would stay open.
       if (!client.isOpen) client.destroy()
     })
-    // It tries again for ever; what it fails with has been told to the listener.
+    // The client retries forever, and reports each failure to the listener above.
     client.connect().then(undefined, () => {})
-    // A peer that vanished without a word would be waited for until the kernel gives up, after a quarter of an hour.
-    const abandon = Effect.sync(() => {
+    // Without this, the client would wait for a peer that vanished until the kernel gives up, after a quarter of an hour.
+    const reconnect = Effect.sync(() => {
       if (!client.isOpen) return
       client.destroy()
-      current = dial()
+      current = connect()
     })
-    return { client, down: () => down, abandon }
+    return { client, connectionError: () => lastError, reconnect }
   }
-  let current: ReturnType<typeof dial>
+  let current: ReturnType<typeof connect>
   return Effect.zipRight(
     Valid.nonEmpty(field, Redacted.value(url)),
     Effect.acquireRelease(
       Effect.try({
         try: () => {
-          current = dial()
+          current = connect()
           return () => current
         },
         catch: () => new Misconfigured({ field, problem: "must be like redis://user:password@host:port/database" })
@@ -168,7 +185,7 @@ const open = (
 
 const makeWith = (connection: () => Connection, options: Options): Effect.Effect<Service, Misconfigured> =>
   Effect.map(Valid.nonEmpty("prefix", options.prefix ?? "effect-auth"), (prefix): Service => {
-    // The braces keep entry and lease on one node of a cluster.
+    // The braces are a hash tag: they keep entry and lease on one node of a cluster.
     const entryOf = (key: string) => `${prefix}:{${Key.printable(key)}}`
     const leaseOf = (key: string) => `${entryOf(key)}:lease`
 
@@ -179,26 +196,27 @@ const makeWith = (connection: () => Connection, options: Options): Effect.Effect
       ...args: Array<string | Buffer>
     ): Effect.Effect<unknown, StoreFailure> =>
       Effect.suspend(() => {
-        const { abandon, client, down } = connection()
+        const { client, connectionError, reconnect } = connection()
         const failure = (problem: string) => new StoreFailure({ operation, problem })
         const disconnected = (error: unknown) => failure(`no connection to the server: ${problemOf(error, name)}`)
-        const asked = Effect.tryPromise({
-          // Without the signal, a command that was given up would wait for a connection, and take a lease for nobody.
+        const reply = Effect.tryPromise({
+          // Without the signal, a command that timed out would stay queued until there is a connection. It could then take a
+          // lease that no caller wants.
           try: (abortSignal) =>
             client.withCommandOptions({ abortSignal, typeMapping: {} }).eval(script, { keys: [name], arguments: args }),
           catch: (error) => failure(problemOf(error, name))
         })
-        const late = Effect.suspend(() =>
-          Option.match(down(), {
-            onNone: () => Effect.zipRight(abandon, failure("the server does not answer")),
+        const timedOut = Effect.suspend(() =>
+          Option.match(connectionError(), {
+            onNone: () => Effect.zipRight(reconnect, failure("the server does not answer")),
             onSome: disconnected
           })
         )
-        return Option.match(down(), {
+        return Option.match(connectionError(), {
           onNone: () =>
             Effect.flatMap(
-              Effect.timeoutOption(asked, patience),
-              Option.match({ onNone: () => late, onSome: Effect.succeed })
+              Effect.timeoutOption(reply, commandTimeout),
+              Option.match({ onNone: () => timedOut, onSome: Effect.succeed })
             ),
           onSome: disconnected
         })
@@ -207,15 +225,15 @@ const makeWith = (connection: () => Connection, options: Options): Effect.Effect
     return {
       load: (key) =>
         Effect.flatMap(run("load", Scripts.load, entryOf(key)), (reply) =>
-          Option.match(Scripts.decodeFound(reply), {
-            onNone: () => new StoreFailure({ operation: "load", problem: Scripts.foreign(entryOf(key)) }),
-            onSome: (found) =>
+          Option.match(Scripts.decodeEntry(reply), {
+            onNone: () => new StoreFailure({ operation: "load", problem: Scripts.wrongFormat(entryOf(key)) }),
+            onSome: (entry) =>
               Effect.succeed(
-                Option.map(Option.fromNullable(found), ([generation, revision, contents, age]) => ({
+                Option.map(Option.fromNullable(entry), ([generation, revision, contents, age]) => ({
                   generation,
                   revision,
                   contents: Redacted.make(contents),
-                  // Negative after the server's clock was set back.
+                  // The age is negative after the server's clock was set back.
                   age: Duration.millis(Math.max(0, age))
                 }))
               )
@@ -223,7 +241,7 @@ const makeWith = (connection: () => Connection, options: Options): Effect.Effect
         ),
       save: (key, { contents, generation, revision }) =>
         Effect.map(
-          run("save", Scripts.save, entryOf(key), `${generation}`, `${revision}`, concealed(Redacted.value(contents))),
+          run("save", Scripts.save, entryOf(key), `${generation}`, `${revision}`, hidden(Redacted.value(contents))),
           (reply) => reply === 1
         ),
       lease: (key, owner, duration) =>
@@ -235,14 +253,15 @@ const makeWith = (connection: () => Connection, options: Options): Effect.Effect
     }
   })
 
-/** Bytes that do not print: what traces the commands of this client prints the arguments of a script (law 27). */
-const concealed = (text: string): Buffer =>
+/** Makes bytes that do not print: instrumentation of this client prints the arguments of a script (law 27). */
+const hidden = (text: string): Buffer =>
   Object.assign(Buffer.from(text), {
     toString: () => "<redacted>",
     toJSON: () => "<redacted>",
     [Symbol.for("nodejs.util.inspect.custom")]: () => "<redacted>"
   })
 
+/** Describes an error of the client by its code alone. */
 const problemOf = (error: unknown, name: string): string => {
   if (error instanceof ClientClosedError) return "the client is closed"
   if (error instanceof ErrorReply) return Scripts.problemOf(error.message, name)

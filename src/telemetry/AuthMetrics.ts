@@ -1,9 +1,11 @@
 /**
- * What sessions count and measure. Each metric is labelled with the `provider`, and with the `session` where the
- * application gave it a label; those two and the words below are all the labels there are, so their number is bounded. Only
- * the labelled series are fed: read one by `Metric.tagged(AuthMetrics.staleReads, "provider", "violet")`, or all by
+ * The metrics of sessions.
+ *
+ * Each has the label `provider`, and `session` if the session has a label. Those and the labels named below are all there are,
+ * so their number is bounded. The tags of a caller's fiber are not among them, because a token request is for all its waiters.
+ *
+ * Only labelled series are counted. Read one with `Metric.tagged(AuthMetrics.staleReads, "provider", "violet")`, or all with
  * `Metric.snapshot`.
- * What a caller's fiber is tagged with is not among them: an exchange is for everybody who waits.
  *
  * @since 0.1.0
  */
@@ -11,8 +13,10 @@ import * as Metric from "effect/Metric"
 import * as MetricBoundaries from "effect/MetricBoundaries"
 
 /**
- * Requests to token endpoints, by `kind` (`login`, `refresh`, `revoke`) and `outcome`: `obtained` (or, for `revoke`,
- * `revoked`), `refused`, `not-spent` and `unknown` (law 12), `misconfigured`. A log in of two steps is one.
+ * Counts requests to token endpoints. A login of two steps counts once.
+ *
+ * - `kind` is `login`, `refresh` or `revoke`.
+ * - `outcome` is `obtained` (for `revoke`: `revoked`), `refused`, `not-spent`, `unknown` (law 12) or `misconfigured`.
  *
  * @since 0.1.0
  * @category models
@@ -23,7 +27,7 @@ export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effe
 })
 
 /**
- * How long those took, by `kind`. In seconds.
+ * Measures how long token requests took, failed ones as well, by `kind`. In seconds.
  *
  * @since 0.1.0
  * @category models
@@ -31,23 +35,23 @@ export const tokenRequests: Metric.Metric.Counter<number> = Metric.counter("effe
 export const tokenRequestDuration: Metric.Metric.Histogram<number> = Metric.histogram(
   "effect_auth_token_request_duration_seconds",
   MetricBoundaries.fromIterable([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]),
-  "Seconds an exchange took"
+  "Seconds a token request took"
 )
 
 /**
- * How many seconds the access token had left when something last happened to its session: after each exchange, whatever
- * became of it. Zero says that it has ended. Of several sessions without a label, the one that told last.
+ * Shows how long the access token is still valid, in seconds, as of the end of the last flight, whatever its result. 0 means
+ * that it has expired. Several sessions without a label share one series, which has the value of the one that reported last.
  *
  * @since 0.1.0
  * @category models
  */
 export const secondsToExpiry: Metric.Metric.Gauge<number> = Metric.gauge("effect_auth_seconds_to_expiry", {
-  description: "Seconds left to the access token"
+  description: "Seconds until the access token expires"
 })
 
 /**
- * How many seconds an access token had left when another took its place. Zero says that there was a time without one: for
- * many sessions, how much of that there is tells more than any single one's `secondsToExpiry`.
+ * Measures the seconds of validity left when an access token was replaced. 0 means that callers had none for a while. With
+ * many sessions, alarm on the 0 bucket rather than on `secondsToExpiry`.
  *
  * @since 0.1.0
  * @category models
@@ -55,11 +59,11 @@ export const secondsToExpiry: Metric.Metric.Gauge<number> = Metric.gauge("effect
 export const secondsLeftAtReplacement: Metric.Metric.Histogram<number> = Metric.histogram(
   "effect_auth_seconds_left_at_replacement",
   MetricBoundaries.fromIterable([0, 1, 5, 15, 30, 60, 120, 300, 600, 3600]),
-  "Seconds left to the access token when it was replaced"
+  "Seconds of validity left when the access token was replaced"
 )
 
 /**
- * Callers that have no token yet: they wait for the exchange under way, or for the end of a cool-down (law 9).
+ * Counts the callers that wait for a token right now: for the flight under way, or for the end of a cool-down (law 9).
  *
  * @since 0.1.0
  * @category models
@@ -69,29 +73,30 @@ export const waiting: Metric.Metric.Gauge<number> = Metric.gauge("effect_auth_wa
 })
 
 /**
- * Reads that were answered with a stale token while another was obtained behind (law 2).
+ * Counts reads that returned a stale token while another one was obtained in the background (law 2).
  *
  * @since 0.1.0
  * @category models
  */
 export const staleReads: Metric.Metric.Counter<number> = Metric.counter("effect_auth_stale_reads", {
-  description: "Reads answered with a stale token",
+  description: "Reads that returned a stale token",
   incremental: true
 })
 
 /**
- * Saves that the store turned away, since somebody else had saved something newer (law 19).
+ * Counts saves that the store refused because another process had saved a newer version (law 19).
  *
  * @since 0.1.0
  * @category models
  */
 export const storeConflicts: Metric.Metric.Counter<number> = Metric.counter("effect_auth_store_conflicts", {
-  description: "Saves that met something newer",
+  description: "Saves refused because the store had a newer version",
   incremental: true
 })
 
 /**
- * Cool-downs that began, by `reason`: the tag of the failure, or `Rejections` for strikes (laws 9, 10, 16).
+ * Counts cool-downs that began, by `reason`: the tag of the failure, such as `NetworkFailure`, or `Rejections` when the API
+ * rejected a token that was just obtained (laws 9, 10, 16).
  *
  * @since 0.1.0
  * @category models

@@ -33,12 +33,13 @@ export type RefreshToken = Redacted.Redacted<string>
  * @category models
  */
 export interface TokenSet {
-  /** `none` in a set that was seeded from a refresh token alone, or whose access token was unreadable. */
+  /** The access token. `none` in a set that was seeded from a refresh token alone, or whose access token was unreadable. */
   readonly accessToken: Option.Option<AccessToken>
-  /** How long the access token lives from the moment its response was received. `none`: its end is not known. */
+  /** The lifetime of the access token from the moment its response was received. `none`: its end is not known. */
   readonly lifetime: Option.Option<Duration.Duration>
+  /** The refresh token. `none` if the server issued none. */
   readonly refreshToken: Option.Option<RefreshToken>
-  /** How long the refresh token lives from the moment its response was received. `none`: its end is not known. */
+  /** The lifetime of the refresh token from the moment its response was received. `none`: its end is not known. */
   readonly refreshLifetime: Option.Option<Duration.Duration>
   /** The provider's further fields, none of them secret. */
   readonly extra: Readonly<Record<string, unknown>>
@@ -51,10 +52,15 @@ export interface TokenSet {
  * @category constructors
  */
 export const make = (fields: {
+  /** The access token. Default: none, for a set that starts from a refresh token alone. */
   readonly accessToken?: AccessToken | undefined
+  /** The lifetime of the access token from now on. Default: its end is not known. */
   readonly lifetime?: Duration.DurationInput | undefined
+  /** The refresh token. Default: none. */
   readonly refreshToken?: RefreshToken | undefined
+  /** The lifetime of the refresh token from now on. Default: its end is not known. */
   readonly refreshLifetime?: Duration.DurationInput | undefined
+  /** The provider's further fields, none of them secret. Default: `{}`. */
   readonly extra?: Readonly<Record<string, unknown>> | undefined
 }): TokenSet => ({
   accessToken: Option.fromNullable(fields.accessToken),

@@ -35,10 +35,10 @@ export const maxCredentialsCoolDown: Duration.Duration = Duration.hours(1)
 export const credentialsCoolDown = (refusals: number): Duration.Duration =>
   doubled(Duration.minutes(1), maxCredentialsCoolDown, refusals)
 
-/** How often refused credentials may be read again to see whether they changed: once a second. */
+/** The interval at which refused credentials may be read again to see whether they changed: one second. */
 export const credentialsRecheckInterval: Duration.Duration = Duration.seconds(1)
 
-/** How often a session that has failed or is signed out may read the store again: once a second. */
+/** The interval at which a session that has failed or is signed out may read the store again: one second. */
 export const storeRecheckInterval: Duration.Duration = Duration.seconds(1)
 
 /**
