@@ -1,5 +1,5 @@
 /**
- * The wiring: one provider in, a signed-in client out.
+ * Builds a session, its renewal and its authorized client from one provider.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import * as Key from "./store/key.js"
 import * as TokenStore from "./store/TokenStore.js"
 
 /**
- * What one layer provides.
+ * The services that one layer provides.
  *
  * @since 0.1.0
  * @category models
@@ -27,27 +27,29 @@ import * as TokenStore from "./store/TokenStore.js"
 export type Services = Session.Session | Renewal.Renewal | AuthHttpClient.AuthHttpClient
 
 /**
- * How a session behaves, and who renews it.
+ * The options of a session and of its renewal.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<E = never, R = never> extends Omit<Session.Options, "key"> {
   /**
-   * `"background"` renews before anyone has to wait, with a fiber that lives as long as the layer. `"on-use"` starts no
-   * fiber, so that nothing keeps the process alive: a stale token is renewed when it is used. Default: `"background"`.
+   * The mode of renewal. `"background"` renews tokens before a caller has to wait, with a fiber that lives as long as
+   * the layer. `"on-use"` renews a stale token when it is used, and starts no fiber that would keep the process alive.
+   * Default: `"background"`.
    */
   readonly renewal?: "background" | "on-use" | undefined
   /**
-   * Where the token set rests. `TokenStore.at("alice")` is the place called `alice` in the `TokenStore` of the context;
-   * sessions with the same provider, base URL and place share their tokens, in this process and in others. Default: in
-   * memory, a store of this layer's own, so that a process that starts anew logs in anew.
+   * The location of the token set in a store. `TokenStore.at("alice")` is the key `alice` in the `TokenStore` of the
+   * context. Sessions with the same provider name, base URL, scopes and key share their tokens, in this process and in
+   * others. Default: a store in memory for this layer alone, so that each start of the process logs in again.
    */
   readonly store?: Effect.Effect<TokenStore.Location, E, R> | undefined
 }
 
 /**
- * A layer of a session, its renewal and its authorized client, and what it still needs.
+ * A layer of a session, its renewal and its authorized client. It needs `Credentials`, an `HttpClient` and what its
+ * provider and store need (`R`). It fails with `Misconfigured`, or as its provider and store do (`E`).
  *
  * @since 0.1.0
  * @category models
@@ -59,10 +61,12 @@ export type AuthLayer<E = never, R = never> = Layer.Layer<
 >
 
 /**
- * Builds session, renewal and authorized client in one scoped layer.
+ * Makes a layer of a session, its renewal and its authorized client.
  *
- * Each call makes a session of its own, also when it is called twice with the same provider. An application of several
- * APIs wraps each in a service of its own, since all provide the same tags.
+ * Each call makes its own session, even if it is called twice with the same provider. All such layers provide the same
+ * tags: an application of several APIs wraps each in a service of its own.
+ *
+ * Fails with `Misconfigured`, which names the option, and as `provider` and `options.store` do.
  *
  * @since 0.1.0
  * @category layers
@@ -77,11 +81,11 @@ export const layer = <E, R, E2 = never, R2 = never>(
       yield* Valid.oneOf("renewal", mode, ["background", "on-use"])
       const protocol = yield* provider
       const renewal: Renewal.Service = mode === "background" ? yield* Renewal.make : { watch: () => Effect.void }
-      const place = yield* store
-      const key = Key.identity(protocol, yield* Valid.nonEmpty("store", place.key))
+      const location = yield* store
+      const key = Key.identity(protocol, yield* Valid.nonEmpty("store", location.key))
       const session = yield* Session.make({ ...sessionOptions, key }).pipe(
         Effect.provideService(AuthProvider.AuthProvider, protocol),
-        Effect.provideService(TokenStore.TokenStore, place.store)
+        Effect.provideService(TokenStore.TokenStore, location.store)
       )
       yield* renewal.watch(session)
       const client = yield* AuthHttpClient.make.pipe(

@@ -21,14 +21,14 @@ export interface Account<E = never> {
 
 /** Makes an authorized client that looks up its account for each request. */
 export const makeWith = <E = never>(
-  account: Effect.Effect<Account<E>, AuthError | E>,
+  findAccount: Effect.Effect<Account<E>, AuthError | E>,
   bare: HttpClient.HttpClient
 ): HttpClient.HttpClient.With<HttpClientError.HttpClientError | AuthError | E> => {
   const send = makeSend(bare)
-  return fromExecute((request) => Effect.flatMap(account, (found) => send(found, request)))
+  return fromExecute((request) => Effect.flatMap(findAccount, (account) => send(account, request)))
 }
 
-/** Makes a client of a function that executes requests. */
+/** Makes a client from a function that executes requests. */
 export const fromExecute = <E>(
   execute: (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<HttpClientResponse.HttpClientResponse, E>
 ): HttpClient.HttpClient.With<E> => HttpClient.makeWith<never, never, E, never>(Effect.flatMap(execute), Effect.succeed)
@@ -54,8 +54,8 @@ type ResponseEffect<E> = Effect.Effect<
 export const makeSend = (bare: HttpClient.HttpClient) => {
   const targets = new WeakMap<Provider, Target>()
   const targetOf = (provider: Provider): Target => {
-    const known = targets.get(provider)
-    if (known !== undefined) return known
+    const cached = targets.get(provider)
+    if (cached !== undefined) return cached
     const target = { send: Send.makeSend(bare, provider.redactedHeaders), owns: Url.within(provider.origins) }
     targets.set(provider, target)
     return target
@@ -130,7 +130,7 @@ const resolve = (
   request: HttpClientRequest.HttpClientRequest
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, UntrustedOrigin> => {
   const url = Option.getOrUndefined(Url.resolve(request.url, provider.baseUrl))
-  if (url === undefined) return untrusted(provider, "an unreadable URL")
+  if (url === undefined) return untrusted(provider, "an invalid URL")
   const origin = Url.originOf(url)
   return provider.origins.includes(origin)
     ? Effect.succeed(HttpClientRequest.modify(request, { url: url.href }))

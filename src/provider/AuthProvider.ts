@@ -1,8 +1,8 @@
 /**
- * The port to one API's protocol: how to log in, refresh and revoke, how to put the token on a request, and how to
- * recognise a rejection. It holds the client's own identity and has no state.
+ * A provider: the protocol of one API. It logs in, refreshes and revokes, puts the token on a request, and recognises a
+ * rejection. It holds the client's own identity and has no state.
  *
- * `make` builds one from a description, which is mostly data.
+ * `make` builds one from a `Protocol`, which is mostly data.
  *
  * @since 0.1.0
  */
@@ -27,54 +27,110 @@ import * as TokenResponses from "./tokenResponse.js"
 import * as Verification from "./verification.js"
 
 /**
- * One API's protocol.
+ * The protocol of one API, ready to use.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** Names the API in errors, logs and store keys. */
+  /** The name of the API in errors, logs and store keys. */
   readonly name: string
-  /** What relative URLs are resolved against. Its path ends with a slash. */
+  /** The URL against which relative URLs are resolved. Its path ends with a slash. */
   readonly baseUrl: URL
-  /** What the tokens are good for, where the API has scopes: sessions of different scopes share nothing. */
+  /**
+   * The scopes of the tokens, if the API has any. Sessions with different scopes share no token.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+   */
   readonly scope?: ReadonlyArray<string> | undefined
-  /** The origins this API's token may be sent to. */
+  /** The origins that the token may be sent to. */
   readonly origins: ReadonlyArray<string>
-  /** Headers that carry secrets; spans and logs show them redacted. */
+  /** The names of the headers that carry secrets. Spans and logs show their values redacted. */
   readonly redactedHeaders: ReadonlyArray<string>
-  /** What becomes of a refresh token that is used. */
+  /** The rotation of refresh tokens: whether the server replaces one that is used. */
   readonly rotation: Rotation
-  /** How long after its first use the server forgives a refresh token a second one. */
+  /** The time after its first use in which the server accepts a refresh token again. Default: not at all. */
   readonly reuseWindow?: Duration.Duration | undefined
-  /** The exchange that logs in with what there is, or `none` when that is not enough to log in with. */
+  /**
+   * Returns the token request that logs in, or `none` if these credentials are not enough to log in. The request fails
+   * with `InvalidCredentials`, `Misconfigured`, `NetworkFailure` or `MalformedResponse`.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-4
+   */
   readonly login: (credentials: Option.Option<UserPassword>) => Option.Option<Effect.Effect<TokenSet, AuthError>>
-  /** How much longer than any other exchange a log in may take, because it waits for a person. */
+  /**
+   * The time that a login may take beyond that of any other token request, because it waits for a person. Default: no longer.
+   */
   readonly extraLoginTime?: Duration.Duration | undefined
-  /** The exchange that refreshes. What its answer leaves out is kept from `tokens` by the session. */
+  /**
+   * Makes the token request that refreshes. The result has the fields of the response alone: the session keeps those of
+   * `tokens` that the response omits. Fails with `InvalidRefreshToken`, `TokenExpired`, `Misconfigured`,
+   * `NetworkFailure` or `MalformedResponse`.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-6
+   */
   readonly refresh: (tokens: TokenSet) => Effect.Effect<TokenSet, AuthError>
-  /** The exchange that revokes, where the API has one. */
+  /**
+   * Makes the request that revokes tokens; `none` if the API cannot revoke. Fails as `refresh` does.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc7009
+   */
   readonly revoke: Option.Option<(tokens: TokenSet) => Effect.Effect<void, AuthError>>
-  /** Puts the token on a request, in place of one the caller may have put there. */
+  /** Puts the token on a request, in place of one that the caller may have put there. */
   readonly authorize: (
     request: HttpClientRequest.HttpClientRequest,
     token: AccessToken
   ) => HttpClientRequest.HttpClientRequest
-  /** Tells whether an answer says that the token is no good. The body is not looked at: it belongs to the caller. */
+  /**
+   * Tells whether a response rejects the token. The body is not read, because it belongs to the caller.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6750#section-3
+   */
   readonly rejects: (status: number, headers: Headers.Headers) => boolean
 }
 
 /**
+ * The tag of a provider. `Auth.layer` and the layers of the providers take a provider as a value and need no such
+ * service; `Session.layer` and `AuthHttpClient.make` do.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class AuthProvider extends Context.Tag("effect-auth/AuthProvider")<AuthProvider, Service>() {}
 
-/** Tells whether secrets may be sent to a URL, and whether errors may name it (law 27). */
+/** Tells whether secrets may be sent to a URL, and errors may name it (law 27). */
 const isSafeEndpoint = (url: URL): boolean => Url.isConfidential(url) && url.username === "" && url.password === ""
 
 /**
- * Makes a provider of an API's protocol. Fails with `Misconfigured`, which names the field.
+ * Makes a provider from the description of an API's protocol. Sends nothing. Fails with `Misconfigured`, which names
+ * the field.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Layer, Option, Schema } from "effect"
+ * import { Auth, AuthProvider, Credentials, Protocol } from "effect-auth"
+ *
+ * const provider = AuthProvider.make({
+ *   name: "parcel",
+ *   baseUrl: "https://api.parcel.example",
+ *   login: Option.map(({ password, username }) => Protocol.json("login", { username, password })),
+ *   refresh: (refresh_token) => Protocol.json("refresh", { refresh_token }),
+ *   response: Schema.Struct({ token: Protocol.Field, expires_in: Protocol.Field, refresh_token: Protocol.Field }),
+ *   tokens: (response) => ({
+ *     accessToken: response.token,
+ *     expiresIn: response.expires_in,
+ *     refreshToken: response.refresh_token
+ *   }),
+ *   errorResponse: Schema.Struct({ error: Schema.Literal("wrong-password", "unknown-token") }),
+ *   errorMeaning: () => "invalid"
+ * })
+ *
+ * const parcel = Auth.layer(provider).pipe(
+ *   Layer.provide(Credentials.layerConfig({ username: "PARCEL_USERNAME", password: "PARCEL_PASSWORD" })),
+ *   Layer.provide(NodeHttpClient.layerUndici)
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -108,20 +164,20 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
 
   const send = (
     request: HttpClientRequest.HttpClientRequest,
-    accepted?: "JSON" | "anything"
+    expectedBody?: "JSON" | "anything"
   ): Effect.Effect<TokenResponse, AuthError> =>
     Option.match(Option.filter(Url.resolve(request.url, baseUrl), isSafeEndpoint), {
       onNone: () =>
         new Misconfigured({
           field: name,
-          problem: "a token request must go to https (or http on loopback), to a URL without user info"
+          problem: "a token request must go to an https URL (http on loopback only) without user name or password"
         }),
       onSome: ({ href }) =>
         tokenRequest(
           client,
           { name, redactedHeaders, maxBytes },
           HttpClientRequest.acceptJson(HttpClientRequest.modify(withHeaders(request), { url: href })),
-          accepted
+          expectedBody
         )
     })
 
@@ -161,19 +217,20 @@ export const make = Effect.fnUntraced(function* <A, AI, F, FI, V = never, VI = n
 })
 
 /**
- * Tells whether an answer with one of these statuses asks for a new token
- * ([RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750#section-3)): yes without a challenge or with one of the scheme,
- * no when the only challenges are for another scheme or the token merely lacks a scope (law 25).
+ * Makes a function that tells whether a response rejects the token (law 25). It does if its status is one of `statuses`
+ * and its `www-authenticate` header is missing or names the scheme. It does not if the challenges are for other schemes
+ * only, or if the token merely lacks a scope (`insufficient_scope`). Default of `scheme`: `Bearer`.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6750#section-3
  * @since 0.1.0
  * @category predicates
  */
 export const rejectsWith = (statuses: ReadonlyArray<number>, scheme = "Bearer"): Service["rejects"] => {
-  const asks = new RegExp(`(^|[\\s,])${scheme}([\\s,]|$)`, "i")
+  const ownScheme = new RegExp(`(^|[\\s,])${scheme}([\\s,]|$)`, "i")
   return (status, headers) =>
     statuses.includes(status) &&
     Option.match(Headers.get(headers, "www-authenticate"), {
       onNone: () => true,
-      onSome: (challenge) => asks.test(challenge) && !/error\s*=\s*"?insufficient_scope/i.test(challenge)
+      onSome: (challenge) => ownScheme.test(challenge) && !/error\s*=\s*"?insufficient_scope/i.test(challenge)
     })
 }

@@ -1,5 +1,6 @@
 /**
- * What logging in needs beyond the provider's own identity: user name and password, or nothing.
+ * Credentials: the user name and password that a login needs. The identity of the application itself belongs to the
+ * provider.
  *
  * @since 0.1.0
  */
@@ -16,26 +17,35 @@ import { fromConfigError } from "../common/foreignErrors.js"
 /**
  * A user name and its password.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.3
  * @since 0.1.0
  * @category models
  */
 export interface UserPassword {
+  /** The user name, or the mail address if the API takes that. */
   readonly username: Redacted.Redacted<string>
+  /** The password. */
   readonly password: Redacted.Redacted<string>
 }
 
 /**
- * Where a session gets the credentials for a log in. `read` is run again at each log in, so rotated passwords are picked
- * up; `none` says that there is nothing to log in with.
+ * The source of the credentials of a session.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
+  /**
+   * Reads the credentials; `none` if there are none. It runs again at each login, so that a changed password is picked
+   * up. The login fails as this does.
+   */
   readonly read: Effect.Effect<Option.Option<UserPassword>, AuthError>
 }
 
 /**
+ * The tag of the credentials of a session. `Auth.layer` and the layers of the providers need it; `layerNone` is for
+ * sessions without a password.
+ *
  * @since 0.1.0
  * @category tags
  */
@@ -48,7 +58,7 @@ const check = (value: UserPassword, usernameField = "username", passwordField = 
   Effect.zipRight(nonEmpty(usernameField, value.username), Effect.as(nonEmpty(passwordField, value.password), value))
 
 /**
- * Credentials from values. Fails with `Misconfigured` when one is empty.
+ * A layer of credentials from values. Fails with `Misconfigured`, which names the field, if one is empty.
  *
  * @since 0.1.0
  * @category layers
@@ -57,8 +67,8 @@ export const layer = (value: UserPassword): Layer.Layer<Credentials, Misconfigur
   Layer.effect(Credentials, Effect.as(check(value), { read: Effect.succeedSome(value) }))
 
 /**
- * Credentials from `Config`: looked at once when the layer is built, so that a missing one is found at start, and read
- * again at each log in. Fails with `Misconfigured`, which names the variable.
+ * A layer of credentials from `Config`. They are read when the layer is built, so that a missing one is noticed at the
+ * start, and again at each login. Fails with `Misconfigured`, which names the variable, if one is missing or empty.
  *
  * @since 0.1.0
  * @category layers
@@ -87,7 +97,9 @@ export const layerConfig = (names: {
 }
 
 /**
- * Credentials from an effect that is run again at each log in: a vault, a prompt, a file.
+ * A layer of credentials from an effect, such as one that reads a vault, a prompt or a file. It runs again at each
+ * login, for at most the session's `timeout`. The login fails as it does, and with `Misconfigured` if one of the two is
+ * empty.
  *
  * @since 0.1.0
  * @category layers
@@ -108,7 +120,7 @@ export const layerEffect = <R = never>(
   )
 
 /**
- * No credentials: for sessions that start from a refresh token, and providers that need none.
+ * A layer without credentials, for sessions that start from a refresh token and for providers that need none.
  *
  * @since 0.1.0
  * @category layers

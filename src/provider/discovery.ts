@@ -9,7 +9,7 @@ import * as Valid from "../common/validate.js"
 import type * as AuthProvider from "./AuthProvider.js"
 import { type TokenResponse, tokenRequest } from "./tokenRequest.js"
 
-/** Where an authorization server answers. */
+/** The endpoints of an authorization server. */
 export interface Endpoints {
   readonly token: URL
   readonly revocation: URL | undefined
@@ -17,6 +17,7 @@ export interface Endpoints {
 
 type Make = (endpoints: Endpoints) => Effect.Effect<AuthProvider.Service, Misconfigured, HttpClient.HttpClient>
 
+/** The metadata that this library reads (RFC 8414 §2). */
 const Metadata = Schema.Struct({
   issuer: Schema.String,
   token_endpoint: Schema.String,
@@ -25,20 +26,24 @@ const Metadata = Schema.Struct({
 
 const decodeMetadata = Schema.decodeUnknownOption(Metadata)
 
-/** How long the metadata may take; they are read in the time of an exchange, which needs some of it. */
+/**
+ * The longest time each of the two metadata requests may take: 4 seconds. They count towards the time of the token request that
+ * follows.
+ */
 const timeout = "4 seconds"
 
 /**
- * A provider whose endpoints its issuer tells, at the first exchange; until they are found, each exchange asks again.
- * Nothing of a session was sent by then, so that whatever fails has spent nothing.
+ * Makes a provider whose endpoints are read from the metadata of `issuer`; `makeProvider` makes it once they are known.
+ * They are read at the first token request, and again at each one until that succeeds. Nothing secret was sent by then,
+ * so the outcome of every such failure is "not spent".
  */
 export const make = Effect.fnUntraced(function* (
   name: string,
   issuer: URL,
-  at: Make
+  makeProvider: Make
 ): Effect.fn.Return<AuthProvider.Service, Misconfigured, HttpClient.HttpClient> {
   const client = yield* HttpClient.HttpClient
-  const kept = yield* Ref.make(Option.none<AuthProvider.Service>())
+  const cached = yield* Ref.make(Option.none<AuthProvider.Service>())
 
   const metadata = (url: string): Effect.Effect<Endpoints, AuthError> =>
     tokenRequest(client, { name, redactedHeaders: [] }, HttpClientRequest.get(url, { acceptJson: true })).pipe(
@@ -50,22 +55,22 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const discovered = Effect.gen(function* () {
-    const known = yield* Ref.get(kept)
-    if (Option.isSome(known)) return known.value
+    const provider = yield* Ref.get(cached)
+    if (Option.isSome(provider)) return provider.value
     const [first, second] = wellKnown(issuer)
     const service = yield* metadata(first).pipe(
-      Effect.catchIf(isElsewhere, (error) =>
+      Effect.catchIf(mayBeElsewhere, (error) =>
         Effect.mapError(metadata(second), (other) => (other._tag === "MalformedResponse" ? error : other))
       ),
-      Effect.flatMap(at),
-      Effect.mapError(unspent),
+      Effect.flatMap(makeProvider),
+      Effect.mapError(asNotSpent),
       Effect.provideService(HttpClient.HttpClient, client)
     )
-    yield* Ref.set(kept, Option.some(service))
+    yield* Ref.set(cached, Option.some(service))
     return service
   })
 
-  const template = yield* at({ token: issuer, revocation: issuer })
+  const template = yield* makeProvider({ token: issuer, revocation: issuer })
   return {
     ...template,
     login: (credentials) =>
@@ -81,7 +86,10 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** RFC 8414 §3.1 puts the well-known part before the path of the issuer, OpenID Connect Discovery §4 behind it. */
+/**
+ * Returns the two addresses of an issuer's metadata. RFC 8414 §3.1 puts the well-known part before the path of the
+ * issuer, OpenID Connect Discovery §4 puts it after the path.
+ */
 const wellKnown = (issuer: URL): readonly [string, string] => {
   const path = issuer.pathname.replace(/\/$/, "")
   return [
@@ -90,12 +98,15 @@ const wellKnown = (issuer: URL): readonly [string, string] => {
   ]
 }
 
-/** Whether the metadata may still be at the other address: not if they were found, nor if the server is away or busy. */
-const isElsewhere = (error: AuthError): boolean =>
+/**
+ * Tells whether the metadata may be at the other address: not if they were found here, nor if the server is unreachable
+ * or overloaded.
+ */
+const mayBeElsewhere = (error: AuthError): boolean =>
   error._tag === "MalformedResponse" ||
   (error._tag === "NetworkFailure" && error.reason === "server-error" && error.retryAfter === undefined)
 
-/** The endpoints in metadata that are really those of the issuer (RFC 8414 §3.3). */
+/** Returns the endpoints in the metadata, which must name this very issuer (RFC 8414 §3.3). */
 const endpoints = (
   name: string,
   issuer: URL,
@@ -107,13 +118,13 @@ const endpoints = (
       onNone: () =>
         new MalformedResponse({
           provider: name,
-          problem: "no metadata of an issuer",
+          problem: "not the metadata of an authorization server",
           outcome: "not-spent",
           url,
           status
         }),
       onSome: (metadata) =>
-        same(metadata.issuer, issuer)
+        isSameIssuer(metadata.issuer, issuer)
           ? Effect.all({
               token: Valid.endpoint("token_endpoint", metadata.token_endpoint),
               revocation: Valid.optional(
@@ -126,10 +137,10 @@ const endpoints = (
     }
   )
 
-const same = (told: string, issuer: URL): boolean =>
-  URL.canParse(told) && new URL(told).href.replace(/\/$/, "") === issuer.href.replace(/\/$/, "")
+const isSameIssuer = (named: string, issuer: URL): boolean =>
+  URL.canParse(named) && new URL(named).href.replace(/\/$/, "") === issuer.href.replace(/\/$/, "")
 
-const unspent = (error: AuthError): AuthError => {
+const asNotSpent = (error: AuthError): AuthError => {
   switch (error._tag) {
     case "NetworkFailure":
       return new NetworkFailure({ ...error, outcome: "not-spent" })

@@ -12,16 +12,17 @@ import * as Moment from "../common/Moment.js"
 import * as Body from "../transport/body.js"
 import { isRequestError, makeSend, responseIn } from "../transport/send.js"
 
-/** An answer of a token endpoint that was neither turned away nor damaged; `body` is undefined when it is no JSON. */
+/** A token response that is complete and neither 429, 5xx nor a redirect. */
 export interface TokenResponse {
   readonly url: string
   readonly status: number
   readonly headers: Headers.Headers
+  /** The parsed JSON; `undefined` if the body is not JSON. */
   readonly body: unknown
   readonly receivedAt: Moment.Moment
 }
 
-/** Failures to connect: the request was certainly not sent. */
+/** The codes of failures to connect: the request was certainly not sent. */
 const notSent = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -32,8 +33,12 @@ const notSent = new Set([
 ])
 
 /**
- * One request to a token endpoint, once, and what law 12 says became of it. Redirects are not followed, whatever a
- * status or a broken body means for any protocol is settled here, and nothing of request or answer gets into an error.
+ * Sends one token request, once, and classifies its outcome (law 12). Everything that does not depend on the protocol
+ * is decided here: statuses 429 and 5xx, redirects, broken bodies. Errors hold nothing of the request or the response
+ * but the URL without its query, the status and a code.
+ *
+ * Fails with `NetworkFailure`, or with `MalformedResponse` for a redirect, a body of more than `maxBytes`, or a
+ * successful response whose body is not JSON although `expectedBody` is.
  */
 export const tokenRequest = (
   client: HttpClient.HttpClient,
@@ -43,7 +48,7 @@ export const tokenRequest = (
     readonly maxBytes?: number | undefined
   },
   request: HttpClientRequest.HttpClientRequest,
-  wanted: "JSON" | "anything" = "JSON"
+  expectedBody: "JSON" | "anything" = "JSON"
 ): Effect.Effect<TokenResponse, NetworkFailure | MalformedResponse> => {
   const url = request.url.replace(/[?#].*$/s, "")
   const network = (reason: NetworkFailure["reason"], outcome: Outcome, details: Partial<NetworkFailure> = {}) =>
@@ -69,15 +74,18 @@ export const tokenRequest = (
         { status, ...(retryAfter === undefined ? {} : { retryAfter }) }
       )
     }
-    // A browser hides what it was redirected with behind the status 0.
+    // Browsers report a redirect that is not followed as status 0.
     if (status < 200 || (status >= 300 && status < 400)) {
       yield* Body.drain(response)
-      return yield* malformed("a redirect, and neither credentials nor tokens may follow one", status)
+      return yield* malformed(
+        "a redirect, which is not followed because it could take secrets to another server",
+        status
+      )
     }
     const bytes = yield* Body.read(response, provider.maxBytes)
     if (bytes === undefined) return yield* malformed("a body that is too long", status)
     const body = decodeJson(new TextDecoder().decode(bytes))
-    if (Option.isNone(body) && status < 300 && wanted === "JSON") {
+    if (Option.isNone(body) && status < 300 && expectedBody === "JSON") {
       return yield* malformed("a body that is not JSON", status)
     }
     return { url, status, headers, body: Option.getOrUndefined(body), receivedAt }
@@ -101,8 +109,9 @@ export const tokenRequest = (
 const decodeJson = Schema.decodeOption(Schema.parseJson())
 
 /**
- * `Retry-After` ([RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)): seconds, or a date against
- * the answer's own `Date`.
+ * Reads the header `Retry-After`: seconds, or a date, which is compared with the response's own `Date`.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
  */
 const readRetryAfter = (headers: Headers.Headers, now: Moment.Moment): Duration.Duration | undefined => {
   const value = headers["retry-after"]?.trim()

@@ -39,7 +39,7 @@ export const make = <A, AI, F, FI>(
     if (Option.isSome(meaning)) return Effect.fail(toAuthError(meaning.value, kind, { provider: name, url, status }))
     return status < 400
       ? Effect.succeed(response)
-      : malformed(response, "an undocumented refusal; is the base URL right?")
+      : malformed(response, "an error response in an undocumented form; check the base URL")
   }
 
   const tokens =
@@ -63,13 +63,13 @@ export const make = <A, AI, F, FI>(
 const toAuthError = (
   meaning: ErrorMeaning,
   kind: Kind,
-  place: { readonly provider: string; readonly url: string; readonly status: number }
+  details: { readonly provider: string; readonly url: string; readonly status: number }
 ): AuthError => {
-  const { provider, status } = place
+  const { provider, status } = details
   if (typeof meaning !== "string") return meaning
   if (meaning === "unavailable" || meaning === "failed") {
     const outcome = meaning === "unavailable" ? "not-spent" : "unknown"
-    return new NetworkFailure({ ...place, reason: "server-error", outcome })
+    return new NetworkFailure({ ...details, reason: "server-error", outcome })
   }
   if (kind === "login") return new InvalidCredentials({ provider, status })
   return meaning === "expired"

@@ -14,15 +14,20 @@ type Request = HttpClientRequest.HttpClientRequest
 type Send = (request: Request) => Effect.Effect<TokenResponse, AuthError>
 type Process = (response: TokenResponse) => Effect.Effect<TokenSet, AuthError>
 
-/** How a log in goes from its first request to its tokens, and how much longer than one exchange that may take. */
+/** A login of one or two steps. */
 export interface Login {
+  /** The time that the login may take beyond that of one token request. */
   readonly extraTime: Duration.Duration | undefined
+  /** Sends the first request, and the second if the response asks for one. */
   readonly run: (request: Request, send: Send, process: Process) => Effect.Effect<TokenSet, AuthError>
 }
 
-/** How long each of two steps may take; the log in as a whole waits for a person. */
+/**
+ * The longest time each of the two requests may take. The time limit of the login as a whole includes the wait for a person.
+ */
 const stepTimeout = Duration.seconds(10)
 
+/** Makes the login of a provider. Fails with `Misconfigured` if `verification.within` is not longer than zero. */
 export const make = Effect.fnUntraced(function* <V, VI>(
   name: string,
   verification: Verification<V, VI> | undefined
@@ -31,7 +36,7 @@ export const make = Effect.fnUntraced(function* <V, VI>(
     return { extraTime: undefined, run: (request, send, process) => Effect.flatMap(send(request), process) }
   }
   const within = yield* positive("verification.within", verification.within)
-  const decodeAsked = Schema.decodeUnknownOption(verification.asked)
+  const decodeFirstResponse = Schema.decodeUnknownOption(verification.asked)
 
   const bounded = (request: Effect.Effect<TokenResponse, AuthError>) =>
     Effect.timeoutFail(request, {
@@ -39,10 +44,11 @@ export const make = Effect.fnUntraced(function* <V, VI>(
       onTimeout: () => new NetworkFailure({ provider: name, reason: "timeout", outcome: "unknown" })
     })
 
-  // Settled before the time limit forks it: Effect would log what the application failed with. That it interrupted
-  // itself, as a prompt does that is left, is one more way to have no code; and it may be such that nobody else can.
-  const respond = (asked: V): Effect.Effect<Request, AuthError> =>
-    Effect.suspend(() => verification.respond(asked)).pipe(
+  // Failures are caught before the time limit forks the effect: Effect would log them, and they are the application's
+  // own. An effect that interrupts itself, as an aborted prompt does, has no code either. `disconnect` bounds one that
+  // cannot be interrupted from outside.
+  const respond = (firstResponse: V): Effect.Effect<Request, AuthError> =>
+    Effect.suspend(() => verification.respond(firstResponse)).pipe(
       Effect.catchAllCause(() => Effect.succeed(undefined)),
       disconnect,
       Effect.timeoutTo({ duration: within, onSuccess: Option.fromNullable, onTimeout: Option.none<Request> }),
@@ -58,10 +64,10 @@ export const make = Effect.fnUntraced(function* <V, VI>(
     extraTime: Duration.sum(within, stepTimeout),
     run: (request, send, process) =>
       Effect.flatMap(bounded(send(request)), (response) =>
-        Option.match(decodeAsked(response.body), {
+        Option.match(decodeFirstResponse(response.body), {
           onNone: () => process(response),
-          onSome: (asked) =>
-            respond(asked).pipe(
+          onSome: (firstResponse) =>
+            respond(firstResponse).pipe(
               Effect.flatMap((next) => bounded(send(next))),
               Effect.flatMap((verified) =>
                 Effect.mapError(process(verified), (error) =>

@@ -1,7 +1,7 @@
 /**
- * Freddy, the Aitronos AI API: a log in of two steps, JWTs, answers in several forms.
+ * A provider for Freddy, the Aitronos AI API: a login of two steps, JWTs, and responses in several forms.
  *
- * The API is under development; every documented form of its answers and errors is read.
+ * The API is under development. Every documented form of its responses and errors is read.
  *
  * @since 0.1.0
  */
@@ -21,25 +21,26 @@ import * as Credentials from "../provider/Credentials.js"
 import * as Protocol from "../provider/Protocol.js"
 
 /**
- * How to log in, and where Freddy is. Without `code` and `development` there is no log in: the session lives on a refresh
- * token, from its `seed` or from `adopt`.
+ * The options of a Freddy provider: the way to log in, and the address of Freddy. Without `code` and `development`
+ * there is no login: the session needs a refresh token from its `seed` or from `adopt`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<R = never> {
   /**
-   * Finds the code that Freddy mails at each log in: asks a person, reads a mailbox. It is run once however many callers
-   * wait. If it fails or takes too long, the log in fails with `InvalidCredentials`, of reason `"no-code"`.
+   * Gets the code that Freddy mails at each login, for instance from a person or a mailbox. It runs once, however many
+   * callers wait. If it fails or takes too long, the login fails with `InvalidCredentials` of reason `"no-code"`.
+   * `email` is the address that Freddy mailed the code to, if it says so. Default: none.
    */
   readonly code?:
-    | ((mailed: { readonly email: string | undefined }) => Effect.Effect<Redacted.Redacted<string>, unknown, R>)
+    | ((recipient: { readonly email: string | undefined }) => Effect.Effect<Redacted.Redacted<string>, unknown, R>)
     | undefined
-  /** How long `code` may take. Default: 5 minutes, as long as the code is valid. */
+  /** The longest time `code` may take. Default: 5 minutes, which is how long a code is valid. */
   readonly codeTimeout?: Duration.DurationInput | undefined
-  /** Logs in by the development endpoint, which asks for no code. Default: false. */
+  /** Logs in at the development endpoint, which needs no code. Not allowed together with `code`. Default: `false`. */
   readonly development?: boolean | undefined
-  /** An address of your own, https or on loopback. Default: `https://api.aitronos.com`. */
+  /** The address of the API: https, or http on loopback. Default: `https://api.aitronos.com`. */
   readonly baseUrl?: string | URL | undefined
 }
 
@@ -52,13 +53,14 @@ const Response = Schema.Struct({
   device_id: Protocol.Field
 })
 
-const Asked = Schema.Struct({
+/** The response to the first step of a login: a code was mailed. */
+const CodeMailed = Schema.Struct({
   email_key: Schema.String,
   email: Protocol.Field,
   requires_verification: Schema.Literal(true)
 })
 
-/** The older form of an error, and the newer one. */
+/** An error response, in its older and its newer form. */
 const ErrorResponse = Schema.Union(
   Schema.Struct({ detail: Schema.String }),
   Schema.Struct({
@@ -68,7 +70,7 @@ const ErrorResponse = Schema.Union(
 )
 
 /**
- * Freddy's protocol. Fails with `Misconfigured`, which names the field.
+ * Makes the provider of Freddy. Sends nothing. Fails with `Misconfigured`, which names the field.
  *
  * @since 0.1.0
  * @category constructors
@@ -79,7 +81,10 @@ export const make = Effect.fnUntraced(function* <R = never>(
   const context = yield* Effect.context<R>()
   const { code, development } = options
   if (code !== undefined && development === true) {
-    return yield* new Misconfigured({ field: "code", problem: "contradicts development, which asks for none" })
+    return yield* new Misconfigured({
+      field: "code",
+      problem: "contradicts development, under which no code is needed"
+    })
   }
   const within = yield* Valid.positive("codeTimeout", options.codeTimeout ?? "5 minutes")
   const path = development === true ? "v1/auth/dev-login" : "v1/auth/login"
@@ -93,7 +98,7 @@ export const make = Effect.fnUntraced(function* <R = never>(
         ({ password, username }) => Protocol.json(path, { email_or_username: username, password })
       ),
     verification: code && {
-      asked: Asked,
+      asked: CodeMailed,
       within,
       respond: ({ email, email_key }) =>
         code({ email: typeof email === "string" ? email : undefined }).pipe(
@@ -103,20 +108,21 @@ export const make = Effect.fnUntraced(function* <R = never>(
     },
     refresh: (refresh_token) => Protocol.json("v1/auth/refresh", { refresh_token }),
     response: Response,
-    tokens: (answer) => ({
-      accessToken: answer.access_token ?? answer.token,
-      expiresIn: answer.expires_in,
-      refreshToken: answer.refresh_token ?? answer.refreshToken,
-      extra: { device_id: answer.device_id }
+    tokens: (response) => ({
+      accessToken: response.access_token ?? response.token,
+      expiresIn: response.expires_in,
+      refreshToken: response.refresh_token ?? response.refreshToken,
+      extra: { device_id: response.device_id }
     }),
     errorResponse: ErrorResponse,
-    errorMeaning: (failure, answered) => {
-      const message = "detail" in failure ? failure.detail : failure.error.message
-      const status = "error" in failure && typeof failure.error.status === "number" ? failure.error.status : answered
+    errorMeaning: (response, httpStatus) => {
+      const message = "detail" in response ? response.detail : response.error.message
+      const stated = "error" in response ? response.error.status : undefined
+      const status = typeof stated === "number" ? stated : httpStatus
       if (message === "Refresh token has expired") return "expired"
       if (message === "Invalid refresh token" || status === 400 || status === 401) return "invalid"
-      if (answered >= 400) return undefined
-      // As law 12 takes these statuses where they are those of the answer itself.
+      if (httpStatus >= 400) return undefined
+      // The same meaning as law 12 gives these statuses when they are the HTTP status.
       if (status === 429 || status === 503) return "unavailable"
       return status >= 500 ? "failed" : undefined
     }
@@ -124,7 +130,8 @@ export const make = Effect.fnUntraced(function* <R = never>(
 })
 
 /**
- * A session with Freddy, its renewal and its authorized client, from values.
+ * Makes a layer of a session with Freddy, its renewal and its authorized client, from values. Fails with
+ * `Misconfigured`, which names the field.
  *
  * @since 0.1.0
  * @category layers
@@ -134,7 +141,8 @@ export const layer = <R = never, E = never, R2 = never>(
 ): Auth.AuthLayer<E, R | R2> => Auth.layer(make(options), options)
 
 /**
- * A session with Freddy at `FREDDY_BASE_URL`, where that is set.
+ * Makes a layer of a session with Freddy, its renewal and its authorized client, from `Config`: `FREDDY_BASE_URL`, if
+ * it is set. Fails with `Misconfigured`, which names the variable or the field.
  *
  * @since 0.1.0
  * @category layers
@@ -143,15 +151,16 @@ export const layerConfig = <R = never, E = never, R2 = never>(
   options: Omit<Options<R>, "baseUrl"> & Auth.Options<E, R2> = {}
 ): Auth.AuthLayer<E, R | R2> =>
   Auth.layer(
-    ConfigFields.make("FREDDY", { baseUrl: ConfigFields.optional(ConfigFields.text) }, (found) =>
-      make({ ...options, ...found })
+    ConfigFields.make("FREDDY", { baseUrl: ConfigFields.optional(ConfigFields.text) }, (fields) =>
+      make({ ...options, ...fields })
     ),
     options
   )
 
 /**
- * User name and password from `FREDDY_USERNAME` (or mail address) and `FREDDY_PASSWORD`. Each call makes a layer of its
- * own: a constant one would be built once, and give two accounts one password.
+ * Makes a layer of the user name (or mail address) and password in `FREDDY_USERNAME` and `FREDDY_PASSWORD`. Fails as
+ * `Credentials.layerConfig` does. Each call makes its own layer: a constant one, used for two accounts with two
+ * `ConfigProvider`s, would be built once and give both the same password.
  *
  * @since 0.1.0
  * @category layers

@@ -1,7 +1,8 @@
 /**
- * OAuth 2.0, the general case ([RFC 6749](https://www.rfc-editor.org/rfc/rfc6749)): the grants `client_credentials`,
- * `password` and `refresh_token`, three ways to authenticate the client, revocation, discovery.
+ * A provider for any API that speaks OAuth 2.0: the grants `client_credentials`, `password` and `refresh_token`, three
+ * ways to authenticate the client, revocation and discovery.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -22,54 +23,80 @@ import * as Protocol from "../provider/Protocol.js"
 import type { TokenSet } from "../token/Token.js"
 
 /**
- * Who the application is, how it gets its tokens, and where the authorization server and the API are.
+ * The options of an OAuth 2.0 provider: the client, its grant, the authorization server and the API.
  *
- * Give either `tokenEndpoint` or `issuer`.
+ * Give either `tokenEndpoint` or `issuer`. Each URL is https, or http on loopback.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Names the API in errors, logs and store keys. Default: `"oauth2"`. */
+  /** The name of the API in errors, logs and store keys. Default: `"oauth2"`. */
   readonly name?: string | undefined
-  /** The address of the API that the tokens are for. Relative URLs are taken below it, and its origin gets the token. */
+  /** The address of the API. Relative URLs are resolved below it, and the token may be sent to its origin. */
   readonly baseUrl: string | URL
   /** Further addresses whose origins the token may be sent to. Default: none. */
   readonly origins?: ReadonlyArray<string | URL> | undefined
   /**
-   * How to log in: `"client_credentials"` ([§4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)), `"password"`
-   * ([§4.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.3)), or not at all: with `"refresh_token"` the session lives
-   * on a refresh token, from its `seed` or from `adopt`. Every session refreshes with what refresh token it has.
+   * The grant of a login. `"client_credentials"` ([§4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)) signs in
+   * as the client itself, `"password"` ([§4.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.3)) with the session's
+   * credentials. With `"refresh_token"` there is no login: the session needs a refresh token from its `seed` or from
+   * `adopt`. With any grant, a session that has a refresh token uses it
+   * ([§6](https://www.rfc-editor.org/rfc/rfc6749#section-6)).
    */
   readonly grant: "client_credentials" | "password" | "refresh_token"
+  /**
+   * The identifier of the client at the authorization server.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-2.2
+   */
   readonly clientId: string
-  /** The secret of a confidential client. Default: it is a public one. */
+  /** The secret of a confidential client. Default: none, as for a public client. */
   readonly clientSecret?: Redacted.Redacted<string> | undefined
   /**
-   * How the client authenticates ([§2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1)). Default:
-   * `"client_secret_basic"` with a secret, `"none"` without.
+   * The authentication of the client: by a secret in the `Authorization` header, by a secret in the body, or none.
+   * Default: `"client_secret_basic"` with a secret, `"none"` without.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1
    */
   readonly authentication?: "client_secret_basic" | "client_secret_post" | "none" | undefined
+  /**
+   * The URL of the token endpoint. Default: the one in the metadata of `issuer`.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-3.2
+   */
   readonly tokenEndpoint?: string | URL | undefined
   /**
-   * Where tokens are revoked at log out ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). Default: where the issuer
-   * says, if anywhere.
+   * The URL at which a logout revokes tokens. Default: the one in the metadata of `issuer`; without it, a logout only
+   * discards the tokens.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc7009#section-2
    */
   readonly revocationEndpoint?: string | URL | undefined
   /**
-   * The authorization server, whose metadata tell the endpoints ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414), or
-   * OpenID Connect Discovery). They are read at the first exchange and then kept.
+   * The issuer identifier of the authorization server, whose metadata name the endpoints. They are read at the first
+   * token request and then cached. OpenID Connect Discovery works too. Default: none; then `tokenEndpoint` is required.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc8414#section-3
    */
   readonly issuer?: string | URL | undefined
-  /** Asked for at log in, and at each refresh where the grant is `"refresh_token"`. Default: what the server chooses. */
+  /**
+   * The scopes that a login requests, and each refresh too if the grant is `"refresh_token"`. Default: the server
+   * chooses.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+   */
   readonly scope?: ReadonlyArray<string> | undefined
-  /** Further parameters of every token request, such as `audience` or `resource`. */
+  /** Further parameters of every token request, such as `audience` or `resource`. Default: none. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
-  /** What becomes of a refresh token that is used. Default: `"single-use"`, which is safe with any server. */
+  /**
+   * The rotation of refresh tokens: whether the server replaces one that is used. Default: `"single-use"`, which is
+   * safe with any server.
+   */
   readonly rotation?: Protocol.Rotation | undefined
-  /** How long an access token lives that says nothing of it. Default: its end is not known. */
+  /** The lifetime of an access token whose response states none. Default: its end is not known. */
   readonly lifetime?: Duration.DurationInput | undefined
-  /** How long the server forgives a refresh token a second use. Default: not at all. */
+  /** The time after its first use in which the server accepts a refresh token again. Default: not at all. */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
@@ -84,33 +111,40 @@ const Response = Schema.Struct({
   scope: Protocol.Field
 })
 
-/** Tokens that are no use without a key of the client's own. */
+/** The types of tokens that cannot be used without a key of the client. */
 const boundToKey = /^(dpop|mac|pop)$/i
 
 const ErrorResponse = Schema.Struct({ error: Schema.String })
 
-const refused = (field: string, error: string) => new Misconfigured({ field, problem: `the server answers ${error}` })
+const misconfigured = (field: string, error: string) =>
+  new Misconfigured({ field, problem: `the server responded with the error ${error}` })
 
-/** The codes of [§5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and those that other documents add. */
-const refusals: Readonly<Record<string, Protocol.ErrorMeaning>> = {
+/**
+ * The meanings of the error codes of RFC 6749, and of those that RFC 8628 and RFC 8707 add.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+ */
+const errorMeanings: Readonly<Record<string, Protocol.ErrorMeaning>> = {
   invalid_grant: "invalid",
   access_denied: "invalid",
   expired_token: "expired",
   temporarily_unavailable: "unavailable",
   slow_down: "unavailable",
   server_error: "failed",
-  invalid_client: refused("clientId, clientSecret, authentication", "invalid_client"),
-  unauthorized_client: refused("grant", "unauthorized_client"),
-  unsupported_grant_type: refused("grant", "unsupported_grant_type"),
-  invalid_scope: refused("scope", "invalid_scope"),
-  invalid_target: refused("parameters", "invalid_target"),
-  invalid_request: refused("parameters", "invalid_request")
+  invalid_client: misconfigured("clientId, clientSecret, authentication", "invalid_client"),
+  unauthorized_client: misconfigured("grant", "unauthorized_client"),
+  unsupported_grant_type: misconfigured("grant", "unsupported_grant_type"),
+  invalid_scope: misconfigured("scope", "invalid_scope"),
+  invalid_target: misconfigured("parameters", "invalid_target"),
+  invalid_request: misconfigured("parameters", "invalid_request")
 }
 
-const ours = ["grant_type", "username", "password", "refresh_token", "scope", "client_id", "client_secret"]
+/** The parameters that this library sets. */
+const ownParameters = ["grant_type", "username", "password", "refresh_token", "scope", "client_id", "client_secret"]
 
 /**
- * OAuth 2.0 between one client and one authorization server. Fails with `Misconfigured`, which names the field.
+ * Makes the OAuth 2.0 provider of one client at one authorization server. Sends nothing. Fails with `Misconfigured`,
+ * which names the field.
  *
  * @since 0.1.0
  * @category constructors
@@ -121,7 +155,7 @@ export const make = Effect.fnUntraced(function* (
   const authenticate = yield* authentication(options)
   yield* Valid.oneOf("grant", options.grant, ["client_credentials", "password", "refresh_token"])
   for (const scope of options.scope ?? []) yield* Valid.scope("scope", scope)
-  for (const name of Object.keys(options.parameters ?? {}).filter((name) => ours.includes(name))) {
+  for (const name of Object.keys(options.parameters ?? {}).filter((name) => ownParameters.includes(name))) {
     return yield* new Misconfigured({ field: `parameters.${name}`, problem: "is set by this library" })
   }
   const issuer = yield* Valid.optional(Valid.endpoint, "issuer", options.issuer)
@@ -129,7 +163,7 @@ export const make = Effect.fnUntraced(function* (
   const revocation = yield* Valid.optional(Valid.endpoint, "revocationEndpoint", options.revocationEndpoint)
   const scope = options.scope?.join(" ")
 
-  const at = (endpoints: Discovery.Endpoints) => {
+  const makeProvider = (endpoints: Discovery.Endpoints) => {
     const request = (fields: Parameters<typeof Protocol.form>[1]) =>
       authenticate(endpoints.token.href, { ...options.parameters, ...fields })
     const revoke = revocation ?? endpoints.revocation
@@ -159,41 +193,51 @@ export const make = Effect.fnUntraced(function* (
           refresh_token,
           scope: options.grant === "refresh_token" ? scope : undefined
         }),
-      revoke: revoke && ((tokens) => Option.map(revocable(tokens), (fields) => authenticate(revoke.href, fields))),
+      revoke:
+        revoke && ((tokens) => Option.map(revocationFields(tokens), (fields) => authenticate(revoke.href, fields))),
       response: Response,
-      tokens: (answer) => ({
+      tokens: (response) => ({
         accessToken:
-          typeof answer.token_type === "string" && boundToKey.test(answer.token_type) ? undefined : answer.access_token,
-        expiresIn: answer.expires_in,
-        expiresAt: answer.expires_at,
-        refreshToken: answer.refresh_token,
-        refreshExpiresIn: answer.refresh_token_expires_in ?? answer.refresh_expires_in,
-        extra: { scope: answer.scope }
+          typeof response.token_type === "string" && boundToKey.test(response.token_type)
+            ? undefined
+            : response.access_token,
+        expiresIn: response.expires_in,
+        expiresAt: response.expires_at,
+        refreshToken: response.refresh_token,
+        refreshExpiresIn: response.refresh_token_expires_in ?? response.refresh_expires_in,
+        extra: { scope: response.scope }
       }),
       errorResponse: ErrorResponse,
-      errorMeaning: ({ error }) => (Object.hasOwn(refusals, error) ? refusals[error] : undefined)
+      errorMeaning: ({ error }) => (Object.hasOwn(errorMeanings, error) ? errorMeanings[error] : undefined)
     })
   }
 
-  if (token !== undefined && issuer === undefined) return yield* at({ token, revocation })
-  if (issuer !== undefined && token === undefined) return yield* Discovery.make(options.name ?? "oauth2", issuer, at)
-  return yield* new Misconfigured({ field: "tokenEndpoint, issuer", problem: "give one of them" })
+  if (token !== undefined && issuer === undefined) return yield* makeProvider({ token, revocation })
+  if (issuer !== undefined && token === undefined)
+    return yield* Discovery.make(options.name ?? "oauth2", issuer, makeProvider)
+  return yield* new Misconfigured({ field: "tokenEndpoint, issuer", problem: "give exactly one of them" })
 })
 
-/** The refresh token takes the access tokens with it; one of the two hints spares the server a search. */
-const revocable = ({ accessToken, refreshToken }: TokenSet) =>
+/**
+ * Returns the fields of a revocation request: for the refresh token if there is one, because the server revokes its
+ * access tokens too.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc7009#section-2.1
+ */
+const revocationFields = ({ accessToken, refreshToken }: TokenSet) =>
   Option.orElse(
     Option.map(refreshToken, (token) => ({ token, token_type_hint: "refresh_token" })),
     () => Option.map(accessToken, (token) => ({ token, token_type_hint: "access_token" }))
   )
 
-/** How the client says who it is, in each request to the authorization server. */
+/** Makes a function that builds an authenticated request to the authorization server. */
 const authentication = Effect.fnUntraced(function* ({ authentication, clientId, clientSecret }: Options) {
   const method = authentication ?? (clientSecret === undefined ? "none" : "client_secret_basic")
   yield* Valid.oneOf("authentication", method, ["client_secret_basic", "client_secret_post", "none"])
   yield* Valid.nonEmpty("clientId", clientId)
   if ((method === "none") !== (clientSecret === undefined)) {
-    const problem = method === "none" ? 'contradicts the authentication "none"' : `is needed for ${method}`
+    const problem =
+      method === "none" ? 'contradicts authentication "none"' : `is required for authentication "${method}"`
     return yield* new Misconfigured({ field: "clientSecret", problem })
   }
   return (url: string, fields: Parameters<typeof Protocol.form>[1]) => {
@@ -209,11 +253,35 @@ const authentication = Effect.fnUntraced(function* ({ authentication, clientId, 
   }
 })
 
-/** Each part is form-encoded before the pair is put into Base64 (§2.3.1). */
+/** Form-encodes one part of the pair. RFC 6749 §2.3.1 demands it before the pair is encoded in Base64. */
 const formEncoded = (text: string) => new URLSearchParams([["", text]]).toString().slice(1)
 
 /**
- * A session by OAuth 2.0, its renewal and its authorized client, from values.
+ * Makes a layer of a session by OAuth 2.0, its renewal and its authorized client, from values. Fails with
+ * `Misconfigured`, which names the field.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { AuthHttpClient, Credentials, OAuth2 } from "effect-auth"
+ *
+ * // A service that signs in as itself. There is no user, so it needs no credentials.
+ * const orders = OAuth2.layer({
+ *   baseUrl: "https://api.orders.example",
+ *   issuer: "https://login.orders.example",
+ *   grant: "client_credentials",
+ *   clientId: "orders",
+ *   clientSecret: Redacted.make("test-client-secret"),
+ *   scope: ["orders:read"]
+ * }).pipe(Layer.provide([Credentials.layerNone, NodeHttpClient.layerUndici]))
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* AuthHttpClient.AuthHttpClient
+ *   const response = yield* client.get("/orders")
+ *   return yield* response.json
+ * }).pipe(Effect.provide(orders))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -222,8 +290,9 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
   Auth.layer(make(options), options)
 
 /**
- * A session by OAuth 2.0 from `OAUTH2_CLIENT_ID`, `OAUTH2_BASE_URL` and, where they are set, `OAUTH2_CLIENT_SECRET`,
- * `OAUTH2_TOKEN_ENDPOINT`, `OAUTH2_REVOCATION_ENDPOINT` and `OAUTH2_ISSUER`.
+ * Makes a layer of a session by OAuth 2.0, its renewal and its authorized client, from `Config`: `OAUTH2_CLIENT_ID`,
+ * `OAUTH2_BASE_URL` and, if they are set, `OAUTH2_CLIENT_SECRET`, `OAUTH2_TOKEN_ENDPOINT`, `OAUTH2_REVOCATION_ENDPOINT`
+ * and `OAUTH2_ISSUER`. Fails with `Misconfigured`, which names the variable or the field.
  *
  * @since 0.1.0
  * @category layers
@@ -232,7 +301,7 @@ export const layerConfig = <E = never, R = never>(
   options: Omit<Options, keyof typeof variables> & Auth.Options<E, R>
 ): Auth.AuthLayer<E, R> =>
   Auth.layer(
-    ConfigFields.make("OAUTH2", variables, (found) => make({ ...options, ...found })),
+    ConfigFields.make("OAUTH2", variables, (fields) => make({ ...options, ...fields })),
     options
   )
 

@@ -1,7 +1,8 @@
 /**
- * The TeleTracker call tracking API: opaque tokens, and a new refresh token with every refresh.
+ * A provider for the TeleTracker call tracking API: opaque tokens, and a new refresh token with every refresh.
  *
- * Its tokens end by the server's clock, which may differ from ours by any amount; `tokenLifetime` alone is trusted.
+ * The API states when tokens end by its own clock, which may differ from ours by any amount. So `tokenLifetime` is
+ * used, and the stated ends only where it is missing.
  *
  * @since 0.1.0
  */
@@ -21,17 +22,19 @@ import * as Credentials from "../provider/Credentials.js"
 import * as Protocol from "../provider/Protocol.js"
 
 /**
- * Which account to use, and where TeleTracker is.
+ * The options of a TeleTracker provider: the account, and the address of TeleTracker.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** The account to log in to, for users of several. A positive integer. Default: the user's own. */
+  /** The account to log in to, for users who have several: a positive integer. Default: the user's own. */
   readonly accountId?: number | undefined
-  /** An address of your own, https or on loopback. Default: `https://api.teletracker.net`. */
+  /** The address of the API: https, or http on loopback. Default: `https://api.teletracker.net`. */
   readonly baseUrl?: string | URL | undefined
-  /** How long the server forgives a refresh token a second use. Default: not at all, as documented. */
+  /**
+   * The time after its first use in which the server accepts a refresh token again. Default: not at all, as documented.
+   */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
@@ -44,11 +47,11 @@ const Response = Schema.Struct({
   refreshTokenExpiration: Protocol.Field
 })
 
-/** A failure says `"success": false`, whatever its status; a gateway's page is none. */
+/** An error response: `"success": false` with any status. The error page of a gateway has no such field. */
 const ErrorResponse = Schema.Struct({ success: Protocol.Field })
 
 /**
- * TeleTracker's protocol. Fails with `Misconfigured`, which names the field.
+ * Makes the provider of TeleTracker. Sends nothing. Fails with `Misconfigured`, which names the field.
  *
  * @since 0.1.0
  * @category constructors
@@ -66,14 +69,14 @@ export const make = Effect.fnUntraced(function* (
     login: Option.map(({ password, username }) => Protocol.json("auth/login", { username, password, account_id })),
     refresh: (refresh_token) => Protocol.json("auth/refresh", { refresh_token }),
     response: Response,
-    tokens: (answer) => ({
-      accessToken: answer.token,
-      expiresIn: answer.tokenLifetime,
-      expiresAt: answer.tokenExpiration,
-      refreshToken: answer.refreshToken,
-      refreshExpiresIn: refreshLifetime(answer),
-      refreshExpiresAt: answer.refreshTokenExpiration,
-      extra: { guid: answer.guid }
+    tokens: (response) => ({
+      accessToken: response.token,
+      expiresIn: response.tokenLifetime,
+      expiresAt: response.tokenExpiration,
+      refreshToken: response.refreshToken,
+      refreshExpiresIn: refreshLifetime(response),
+      refreshExpiresAt: response.refreshTokenExpiration,
+      extra: { guid: response.guid }
     }),
     errorResponse: ErrorResponse,
     errorMeaning: ({ success }, status) =>
@@ -82,8 +85,9 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * Seconds, by nothing but the server's own clock: it tells both ends, and how far off one of them is. Where it does not
- * say how far, that end is taken for now: a little too early, and our clock might be off by any amount.
+ * Returns the lifetime of the refresh token in seconds, by the server's own clock alone: the time between the stated
+ * ends of the two tokens, plus the lifetime of the access token. Without that lifetime the result is a little too
+ * short, which is better than to compare with our clock.
  */
 const refreshLifetime = (response: typeof Response.Type): number | undefined => {
   const [access, refresh] = [response.tokenExpiration, response.refreshTokenExpiration].map((end) =>
@@ -95,7 +99,8 @@ const refreshLifetime = (response: typeof Response.Type): number | undefined => 
 }
 
 /**
- * A session with TeleTracker, its renewal and its authorized client, from values.
+ * Makes a layer of a session with TeleTracker, its renewal and its authorized client, from values. Fails with
+ * `Misconfigured`, which names the field.
  *
  * @since 0.1.0
  * @category layers
@@ -104,7 +109,9 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
   Auth.layer(make(options), options)
 
 /**
- * A session with TeleTracker from `TELETRACKER_ACCOUNT_ID` and `TELETRACKER_BASE_URL`, where they are set.
+ * Makes a layer of a session with TeleTracker, its renewal and its authorized client, from `Config`:
+ * `TELETRACKER_ACCOUNT_ID` and `TELETRACKER_BASE_URL`, if they are set. Fails with `Misconfigured`, which names the
+ * variable or the field.
  *
  * @since 0.1.0
  * @category layers
@@ -116,14 +123,15 @@ export const layerConfig = <E = never, R = never>(
     ConfigFields.make(
       "TELETRACKER",
       { accountId: ConfigFields.optional(ConfigFields.integer), baseUrl: ConfigFields.optional(ConfigFields.text) },
-      (found) => make({ ...found, reuseWindow: options.reuseWindow })
+      (fields) => make({ ...fields, reuseWindow: options.reuseWindow })
     ),
     options
   )
 
 /**
- * User name and password from `TELETRACKER_USERNAME` and `TELETRACKER_PASSWORD`. Each call makes a layer of its own: a
- * constant one would be built once, and give two accounts one password.
+ * Makes a layer of the user name and password in `TELETRACKER_USERNAME` and `TELETRACKER_PASSWORD`. Fails as
+ * `Credentials.layerConfig` does. Each call makes its own layer: a constant one, used for two accounts with two
+ * `ConfigProvider`s, would be built once and give both the same password.
  *
  * @since 0.1.0
  * @category layers

@@ -1,7 +1,7 @@
 /**
- * The Violet commerce API: `X-Violet-*` headers, JWTs, a refresh token that stays in use.
+ * A provider for the Violet commerce API: `X-Violet-*` headers, JWTs, and a refresh token that stays in use.
  *
- * Its documentation contradicts itself in places; where it does, both readings are tolerated.
+ * Where Violet's documentation contradicts itself, both readings are accepted.
  *
  * @see https://docs.violet.io
  * @since 0.1.0
@@ -22,19 +22,22 @@ import * as Credentials from "../provider/Credentials.js"
 import * as Protocol from "../provider/Protocol.js"
 
 /**
- * Who the application is to Violet, and where Violet is.
+ * The options of a Violet provider: the application's identity, and the address of Violet.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** The id of the application: a positive integer. */
+  /** The id of the application, a positive integer. Sent in the header `X-Violet-App-Id`. */
   readonly appId: number
-  /** The secret of the application. */
+  /** The secret of the application: visible ASCII characters. Sent in the header `X-Violet-App-Secret`. */
   readonly appSecret: Redacted.Redacted<string>
-  /** Which of Violet's own addresses to use. Default: `"live"`. */
+  /**
+   * The environment of Violet to use: `https://api.violet.io/v1` or `https://sandbox-api.violet.io/v1`. Default:
+   * `"live"`.
+   */
   readonly environment?: "live" | "sandbox" | undefined
-  /** An address of your own, https or on loopback, instead of `environment`. */
+  /** Another address instead of `environment`: https, or http on loopback. Default: the address of `environment`. */
   readonly baseUrl?: string | URL | undefined
 }
 
@@ -42,12 +45,13 @@ const addresses = { live: "https://api.violet.io/v1", sandbox: "https://sandbox-
 
 const Response = Schema.Struct({ token: Protocol.Field, refresh_token: Protocol.Field, expires_at: Protocol.Field })
 
-/** The documented form of an error. A gateway's page is none. */
+/** The documented form of an error, by which it differs from the error page of a gateway. */
 const ErrorResponse = Schema.Struct({ message: Schema.String, status: Protocol.Field, error_code: Protocol.Field })
 
 /**
- * Violet's protocol. Fails with `Misconfigured`, which names the field.
+ * Makes the provider of Violet. Sends nothing. Fails with `Misconfigured`, which names the field.
  *
+ * @see https://docs.violet.io
  * @since 0.1.0
  * @category constructors
  */
@@ -57,7 +61,7 @@ export const make = Effect.fnUntraced(function* (
   const { appId, appSecret } = options
   yield* Valid.count("appId", appId)
   if (options.baseUrl !== undefined && options.environment !== undefined) {
-    return yield* new Misconfigured({ field: "baseUrl", problem: "contradicts environment; give one of them" })
+    return yield* new Misconfigured({ field: "baseUrl", problem: "contradicts environment; give only one of them" })
   }
   return yield* AuthProvider.make({
     name: "violet",
@@ -78,10 +82,10 @@ export const make = Effect.fnUntraced(function* (
       refreshToken: refresh_token
     }),
     errorResponse: ErrorResponse,
-    errorMeaning: ({ error_code, status }, answered) => {
-      if (answered < 400 || (status !== answered && typeof error_code !== "number")) return undefined
-      if (answered === 403) return refusedApplication
-      if (answered !== 400 && answered !== 401) return undefined
+    errorMeaning: ({ error_code, status }, httpStatus) => {
+      if (httpStatus < 400 || (status !== httpStatus && typeof error_code !== "number")) return undefined
+      if (httpStatus === 403) return refusedApplication
+      if (httpStatus !== 400 && httpStatus !== 401) return undefined
       return error_code === 11 ? "expired" : "invalid"
     }
   })
@@ -93,7 +97,27 @@ const refusedApplication = new Misconfigured({
 })
 
 /**
- * A session with Violet, its renewal and its authorized client, from values.
+ * Makes a layer of a session with Violet, its renewal and its authorized client, from values. Fails with
+ * `Misconfigured`, which names the field.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { AuthHttpClient, Violet } from "effect-auth"
+ *
+ * const violet = Violet.layer({
+ *   appId: 1234,
+ *   appSecret: Redacted.make("test-app-secret"),
+ *   environment: "sandbox"
+ * }).pipe(Layer.provide([Violet.layerCredentialsConfig(), NodeHttpClient.layerUndici]))
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* AuthHttpClient.AuthHttpClient
+ *   const response = yield* client.get("/merchants")
+ *   return yield* response.json
+ * }).pipe(Effect.provide(violet))
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -102,8 +126,9 @@ export const layer = <E = never, R = never>(options: Options & Auth.Options<E, R
   Auth.layer(make(options), options)
 
 /**
- * A session with Violet from `VIOLET_APP_ID`, `VIOLET_APP_SECRET` and, if it is set, `VIOLET_BASE_URL`; without that,
- * the `environment` of the options, and without that, the live API.
+ * Makes a layer of a session with Violet, its renewal and its authorized client, from `Config`: `VIOLET_APP_ID`,
+ * `VIOLET_APP_SECRET` and, if it is set, `VIOLET_BASE_URL`. Without the last one, the option `environment` counts.
+ * Fails with `Misconfigured`, which names the variable or the field.
  *
  * @since 0.1.0
  * @category layers
@@ -119,14 +144,15 @@ export const layerConfig = <E = never, R = never>(
         appSecret: ConfigFields.secret,
         baseUrl: ConfigFields.optional(ConfigFields.text)
       },
-      (found) => make({ ...found, environment: options.environment })
+      (fields) => make({ ...fields, environment: options.environment })
     ),
     options
   )
 
 /**
- * User name and password from `VIOLET_USERNAME` and `VIOLET_PASSWORD`. Each call makes a layer of its own, since a
- * constant one, used for two accounts with two `ConfigProvider`s, would be built once and give both the same password.
+ * Makes a layer of the user name and password in `VIOLET_USERNAME` and `VIOLET_PASSWORD`. Fails as
+ * `Credentials.layerConfig` does. Each call makes its own layer: a constant one, used for two accounts with two
+ * `ConfigProvider`s, would be built once and give both the same password.
  *
  * @since 0.1.0
  * @category layers

@@ -1,6 +1,6 @@
 /**
- * Background renewal: a fiber that refreshes the tokens of sessions before a caller has to wait. One fiber serves any number
- * of sessions; it owns no token.
+ * Background renewal: a fiber that refreshes the tokens of sessions before a caller has to wait. One fiber serves any
+ * number of sessions; it owns no token.
  *
  * @since 0.1.0
  */
@@ -14,15 +14,15 @@ import type * as Session from "../session/Session.js"
 import * as Renewer from "./renewer.js"
 
 /**
- * The renewal fiber.
+ * The renewal fiber of any number of sessions.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   /**
-   * Renews a session in the background until either of them closes. A session is renewed by the last `Renewal` that watches
-   * it. Does nothing for a session of a `SessionMap`, which renews its own.
+   * Renews a session in the background until either of them closes. A session is renewed by the last `Renewal` that
+   * watches it. Does nothing for a session of a `SessionMap`, which renews its own.
    */
   readonly watch: (session: Session.Service) => Effect.Effect<void>
 }

@@ -15,13 +15,13 @@ export interface Renewable {
 
 /** The renewal fiber of any number of sessions. */
 export interface Renewer {
-  /** Schedules a session anew. Called after every change of its state. */
+  /** Schedules a session again. Called after every change of its state. */
   readonly schedule: (session: Renewable) => Effect.Effect<void>
 }
 
 /**
- * The longest sleep of the renewal fiber: five minutes. A timer of more than 24.8 days never fires, and a machine that was
- * asleep must not wait out time that has passed already.
+ * The longest sleep of the renewal fiber: five minutes. A timer of more than 24.8 days never fires, and a machine that
+ * was asleep must not wait out time that has passed already.
  */
 const maxSleep = Duration.minutes(5)
 
@@ -47,10 +47,10 @@ export const make: Effect.Effect<Renewer, never, Scope.Scope> = Effect.gen(funct
       return Effect.void
     })
 
-  /** Renews what is due. Returns how long nothing else will be. */
+  /** Renews the sessions that are due. Returns the time until the next one is. */
   const tick: Effect.Effect<Duration.Duration> = Effect.gen(function* () {
     const now = yield* Moment.now
-    // Whatever changed the offset of the clocks changed the due times as well: every session is scheduled anew.
+    // A changed offset of the clocks changes the due times as well: every session is scheduled again.
     if (Math.abs(clockOffset(now) - offset) > 1000) {
       offset = clockOffset(now)
       yield* Effect.forEach(queue.all(), schedule, { discard: true })

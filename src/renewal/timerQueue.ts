@@ -1,6 +1,6 @@
 /**
- * A priority queue of items by due time: an indexed binary heap, in which each item has one place at most. Items with the
- * same due time come in no particular order.
+ * A priority queue of items by due time: an indexed binary heap, in which each item has one place at most. Items with
+ * the same due time come in no particular order.
  */
 export class TimerQueue<A> {
   private readonly items: Array<A> = []
@@ -17,6 +17,7 @@ export class TimerQueue<A> {
     return this.dueTime(0)
   }
 
+  /** Returns all items, in no particular order. */
   all(): ReadonlyArray<A> {
     return this.items.slice()
   }
@@ -31,6 +32,7 @@ export class TimerQueue<A> {
     return this.items[0] === item
   }
 
+  /** Removes an item, if it is in the queue. */
   remove(item: A): void {
     const index = this.indices.get(item)
     if (index === undefined) return
@@ -61,21 +63,21 @@ export class TimerQueue<A> {
   }
 
   private siftUp(index: number): void {
-    for (let at = index; at > 0; ) {
-      const parent = (at - 1) >> 1
-      if (this.dueTime(parent) <= this.dueTime(at)) return
-      this.swap(parent, at)
-      at = parent
+    for (let current = index; current > 0; ) {
+      const parent = (current - 1) >> 1
+      if (this.dueTime(parent) <= this.dueTime(current)) return
+      this.swap(parent, current)
+      current = parent
     }
   }
 
   private siftDown(index: number): void {
-    for (let at = index; ; ) {
-      const left = 2 * at + 1
+    for (let current = index; ; ) {
+      const left = 2 * current + 1
       const child = this.dueTime(left + 1) < this.dueTime(left) ? left + 1 : left
-      if (this.dueTime(at) <= this.dueTime(child)) return
-      this.swap(at, child)
-      at = child
+      if (this.dueTime(current) <= this.dueTime(child)) return
+      this.swap(current, child)
+      current = child
     }
   }
 }

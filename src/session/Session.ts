@@ -1,6 +1,6 @@
 /**
- * A session: one signed-in relationship with an API. It owns the current token set and is the only writer of its record in
- * the store.
+ * A session: one signed-in relationship with an API. It owns the current token set and is the only writer of its record
+ * in the store.
  *
  * @since 0.1.0
  */
@@ -35,43 +35,79 @@ import * as Lifecycle from "./runtime/lifecycle.js"
  */
 export interface Service<E = never> {
   /**
-   * Returns a valid access token. A fresh one is returned at once; a stale one too, while it is refreshed in the background.
-   * Without a valid one, the caller waits for the flight under way, and for up to `patience` through its transient failures.
+   * Returns a valid access token. A fresh one is returned at once; a stale one too, while it is refreshed in the
+   * background. Without a valid one, the caller waits for the flight under way, and for up to `patience` through its
+   * transient failures.
    *
-   * Fails with a transient error when patience ends (`NetworkFailure`, `MalformedResponse`, `StoreFailure`), and at once with
-   * `SignedOut`, `TokenExpired`, `InvalidRefreshToken`, `InvalidCredentials` or `Misconfigured`.
+   * Fails with a transient error when patience ends (`NetworkFailure`, `MalformedResponse`, `StoreFailure`), and at
+   * once with `SignedOut`, `TokenExpired`, `InvalidRefreshToken`, `InvalidCredentials` or `Misconfigured`.
    */
   readonly accessToken: Effect.Effect<Token.AccessToken, AuthError | E>
-  /** Returns an access token newer than the one current at the call. Fails as `accessToken` does. */
+  /**
+   * Returns an access token newer than the one current at the call. Joins the flight under way, if there is one. Fails
+   * as `accessToken` does.
+   */
   readonly refresh: Effect.Effect<Token.AccessToken, AuthError | E>
   /**
-   * Reports that the API rejected a token, and returns the token to use instead. If that is the same token, another attempt
-   * would not help. `retried` reports that the rejected request was a retry already. Fails as `accessToken` does.
+   * Reports that the API rejected a token, and returns the token to use instead. If that is the same token, another
+   * attempt would not help. Refreshes only if the token is still the current one, and not while rejections are in their
+   * cool-down (law 10). `retried` reports that the rejected request was a retry already; default: `false`. Fails as
+   * `accessToken` does.
    */
   readonly reject: (
     token: Token.AccessToken,
     options?: { readonly retried?: boolean | undefined }
   ) => Effect.Effect<Token.AccessToken, AuthError | E>
   /**
-   * Logs in with the current credentials. Discards the current tokens and supersedes a refresh in progress; concurrent calls
-   * share one login. Fails with `InvalidCredentials`, with `Misconfigured` without credentials, or with a transient error.
+   * Logs in with the current credentials. Discards the current tokens and supersedes a refresh in progress; concurrent
+   * calls share one login. Fails with `InvalidCredentials`, with `Misconfigured` without credentials, or with a
+   * transient error.
    */
   readonly login: Effect.Effect<Token.AccessToken, AuthError | E>
-  /** Adopts tokens obtained elsewhere, in place of the current ones. Fails with `Misconfigured` on a set without a usable token. */
+  /**
+   * Adopts tokens obtained elsewhere, in place of the current ones, and saves them. Supersedes a flight under way.
+   * Fails with `Misconfigured` if there is no token in the set, or one with characters that a header cannot carry.
+   */
   readonly adopt: (tokens: Token.TokenSet) => Effect.Effect<void, AuthError | E>
-  /** Signs out: locally at once and always, and at the server where the API allows it. */
+  /**
+   * Signs out. Discards the tokens at once, then waits until the store has that and the server has revoked the tokens,
+   * where the API can. A failure of either is logged; saving is retried in the background.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc7009
+   */
   readonly logout: Effect.Effect<void, E>
-  /** The status of the session. */
+  /** Returns the status of the session. Makes no token request and does not read the store. */
   readonly status: Effect.Effect<Status.Status, E>
   /**
-   * The current status, then each one that differs after a change, in order. The passing of time is not a change. A slow
-   * reader misses the oldest ones and delays nobody (law 32). Ends with the session.
+   * A stream of the current status and of each one that differs after a change, in order. The passing of time is not a
+   * change. A slow reader misses all but the last 64 and delays no other caller (law 32). The stream ends with the
+   * session.
    */
   readonly changes: Stream.Stream<Status.Status, E>
 }
 
 /**
  * The tag of a session. `Auth.layer` and the layers of the providers provide it.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Console, Effect, Layer, Option } from "effect"
+ * import { Session, Violet } from "effect-auth"
+ *
+ * const violet = Violet.layerConfig().pipe(
+ *   Layer.provide([Violet.layerCredentialsConfig(), NodeHttpClient.layerUndici])
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   const session = yield* Session.Session
+ *   // For code that takes a token rather than an `HttpClient`. It is `Redacted`, and valid now.
+ *   const token = yield* session.accessToken
+ *   const { expiresAt, state } = yield* session.status
+ *   yield* Console.log(`${state} until ${Option.getOrElse(expiresAt, () => "an unknown end")}, with ${token}`)
+ *   yield* session.logout
+ * }).pipe(Effect.provide(violet))
+ * ```
  *
  * @since 0.1.0
  * @category tags
@@ -85,24 +121,31 @@ export class Session extends Context.Tag("effect-auth/Session")<Session, Service
  * @category models
  */
 export interface Options {
-  /** The key under which the store has this session. Default: the provider's name, base URL and scopes. */
+  /**
+   * The key under which the store has this session. Sessions with the same key share their tokens. Default: the
+   * provider's name, base URL and scopes.
+   */
   readonly key?: string | undefined
   /**
-   * Names the session in metrics, spans and logs; sessions of one provider are told apart by nothing else. Every value adds
-   * metric series that last as long as the process. Default: no name.
+   * The name of the session in metrics, spans and logs. Only the label distinguishes sessions of one provider there.
+   * Every value adds metric series that last as long as the process. Default: no name.
    */
   readonly label?: string | undefined
-  /** How long before its end a token counts as stale; at most a fifth of its lifetime (law 3). Default: 5 minutes. */
+  /**
+   * The time before its end from which a token counts as stale; at most a fifth of its lifetime (law 3). Default: 5
+   * minutes.
+   */
   readonly leeway?: Duration.DurationInput | undefined
-  /** How long a caller without a valid token waits through transient failures. Default: 3 seconds. */
+  /** The longest time a caller without a valid token waits through transient failures. Default: 3 seconds. */
   readonly patience?: Duration.DurationInput | undefined
-  /** How long one token request may take. Default: 10 seconds. */
+  /** The longest time one token request may take. Default: 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** How long closing the layer waits for a flight under way. Default: 10 seconds. */
+  /** The longest time closing the layer waits for a flight under way. Default: 10 seconds. */
   readonly shutdownDeadline?: Duration.DurationInput | undefined
   /**
-   * The tokens to start from if the store is empty, such as a refresh token of an earlier process. A stored session takes
-   * precedence, even after it has expired; `adopt` replaces both. Default: none.
+   * The tokens to start from if the store is empty, such as a refresh token of an earlier process. A stored session
+   * takes precedence, even after it has expired; `adopt` replaces both. A set without a usable token is
+   * `Misconfigured`. Default: none.
    */
   readonly seed?: Token.TokenSet | undefined
 }
@@ -155,8 +198,8 @@ export const make = (
   })
 
 /**
- * Returns the health of a session, for a readiness probe. Asks for a token if there is none: that makes no more token
- * requests however often it is called (laws 6 and 9), and waits no longer than any other caller.
+ * Returns the health of a session, for a readiness probe. Obtains a token if there is none, as any caller does: it
+ * waits for at most `patience`, and frequent probes cause no more token requests (laws 6 and 9).
  *
  * @since 0.1.0
  * @category combinators

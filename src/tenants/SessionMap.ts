@@ -1,9 +1,9 @@
 /**
- * One session for each key: for each merchant, account or user of a backend. They come when they are first used, go when
- * nobody uses them, and are found as fast as in a `Map`.
+ * A map of sessions: one for each merchant, account or user of a backend. A session opens when its key is first used,
+ * and closes when it was not used for a while.
  *
- * Each has its own credentials, record in the store, exchange, cool-down and renewal, so that one account's slow or
- * failing endpoint never delays another. One fiber renews them all.
+ * Each session has its own credentials, record in the store, token request, cool-down and renewal, so that one
+ * account's slow or failing endpoint never delays another. One fiber renews them all.
  *
  * @since 0.1.0
  */
@@ -36,32 +36,32 @@ import * as Registry from "./registry.js"
 import { scheduledBy } from "./tenant.js"
 
 /**
- * Who stands behind a key.
+ * The tenant of a key: whose session it is, and at which API.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Tenant {
-  /** The API. Make one provider for all tenants that have the same, outside of `lookup`. */
+  /** The provider of the API. Make one for all tenants of the same API, outside of `lookup`. */
   readonly provider: AuthProvider.Service
   /**
-   * Whose tokens they are at that API: a name without a secret in it. Together with the provider's name, its base URL and
-   * its scopes it says where they rest in the store; two keys that agree in all of these share their tokens.
+   * The name of the account at that API, without a secret in it. Together with the provider's name, base URL and scopes
+   * it is the key in the store: two tenants that agree in all of these share their tokens. Must not be empty.
    */
   readonly account: string
   /**
-   * Names the tenant in metrics, spans and logs. Each value adds metrics that stay as long as the process, so leave it out
-   * for thousands. Default: no name.
+   * The name of the tenant in metrics, spans and logs. Each value adds metric series that last as long as the process,
+   * so leave it out if there are thousands. Default: no name.
    */
   readonly label?: string | undefined
-  /** Read anew at each log in. Default: nothing to log in with. */
+  /** Reads the credentials, again at each login. Default: none, as for a provider that signs in as itself. */
   readonly credentials?: Effect.Effect<Credentials.UserPassword, AuthError> | undefined
-  /** Tokens to start from if the store keeps nothing. */
+  /** The tokens to start from if the store has none. A set without a usable token is `Misconfigured`. Default: none. */
   readonly seed?: Token.TokenSet | undefined
 }
 
 /**
- * How the sessions of a map come, behave and go.
+ * The options of a map, which its sessions share.
  *
  * @since 0.1.0
  * @category models
@@ -69,61 +69,102 @@ export interface Tenant {
 export interface Options<in K, out E = never, out R = never, out E2 = never, out R2 = never>
   extends Omit<Session.Options, "key" | "label" | "seed"> {
   /**
-   * Finds out who stands behind a key. It runs once when a session is opened, however many callers wait, for as long as
-   * `timeout` at most. Its failure reaches those callers, and is not remembered; a defect is a `Misconfigured` of the field
-   * `lookup`, and too long a time a `NetworkFailure` of the provider `lookup`.
+   * Finds the tenant of a key. It runs once when a session opens, however many callers wait, and for at most `timeout`.
+   *
+   * Its failure reaches those callers and is not remembered. A defect in it is a `Misconfigured` of the field `lookup`,
+   * and a timeout is a `NetworkFailure` of the provider `lookup`.
    */
   readonly lookup: (key: K) => Effect.Effect<Tenant, E, R>
   /**
-   * How long after its last use a session is let go, to be loaded again from the store when it is used next. It stays for
-   * as long as something is known of it that the store does not keep: an exchange under way, a set that could not be
-   * saved, a cool-down. `Duration.infinity` keeps all alive. Default: 15 minutes.
+   * The time a session stays open after its last use. The next use opens it again from the store. A session stays open
+   * longer during a token request or a cool-down, while its tokens could not be saved, and while its `changes` are
+   * read. `Duration.infinity` closes none. Default: 15 minutes.
    */
   readonly idleTimeToLive?: Duration.DurationInput | undefined
   /**
-   * `"background"` renews the tokens of all open sessions, also of those that nobody uses just now; `"on-use"` renews a
-   * stale token when it is used. Default: `"background"`.
+   * The mode of renewal. `"background"` renews the tokens of all open sessions before a caller has to wait; `"on-use"`
+   * renews a stale token when it is used. Default: `"background"`.
    */
   readonly renewal?: "background" | "on-use" | undefined
   /**
-   * Where the token sets rest: `TokenStore.TokenStore`, say, which is the store of the context (not `TokenStore.at`: the
-   * places in it are named by the tenants). Default: in memory, where
-   * what rests stays as long as the map, also while its session is not open.
+   * The store of all token sets: `TokenStore.TokenStore` is the one in the context. `TokenStore.at` does not fit here,
+   * because the keys in the store come from the tenants. Default: a store in memory, which lasts as long as the map and
+   * also has the tokens of closed sessions.
    */
   readonly store?: Effect.Effect<TokenStore.Service, E2, R2> | undefined
 }
 
 /**
- * Sessions by key. Whatever is asked of a key that has no session yet, its `status` too, opens one, and may fail as
- * `lookup` does. Keys are compared as Effect compares values: text, numbers and `Data` by what they are, plain objects by
- * identity.
+ * A map of sessions by key. `E` is the failure of `lookup`.
+ *
+ * Each use of a key without an open session opens one, reading its `status` too, and may fail as `lookup` does. Keys
+ * are compared as Effect compares values: strings, numbers and `Data` by value, plain objects by identity.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service<in out K, in out E = never> {
-  /** The valid token of a key: `session(key).accessToken`, without anything in between. */
+  /**
+   * Returns a valid access token of a key: the same as `session(key).accessToken`, with less overhead. Fails as that
+   * does, and as `lookup` does.
+   */
   readonly accessToken: (key: K) => Effect.Effect<Token.AccessToken, AuthError | E>
-  /** A handle of a key's session. It holds nothing, and stays good when the session goes and comes again. */
+  /**
+   * Returns the session of a key as a handle. The handle holds no resources and is valid for as long as the map: each
+   * use of it finds or opens the session of its key.
+   */
   readonly session: (key: K) => Session.Service<AuthError | E>
   /**
-   * The authorized client of a key. It holds nothing either. A request goes to the API that the key stood for when it was
-   * made out, with a token of that API; if the key has moved to another before anything was sent, it is made out anew.
+   * Returns the authorized client of a key. It holds no resources either.
+   *
+   * A request carries a token of the tenant for which it was built (law 23). If the key gets another tenant before the
+   * request was sent, the request is built again for that tenant.
    */
   readonly client: (key: K) => AuthHttpClient.Service<E>
   /**
-   * Closes the session of a key, when its tenant is gone or changed: what is under way is waited for, what is not saved is
-   * saved. Its callers, and the next use, look the key up anew. Goes on when it is interrupted; does nothing for a key
-   * that has no session.
+   * Closes the session of a key whose tenant is gone or has changed. Waits for its token request under way and saves
+   * what is unsaved, for at most `shutdownDeadline`. Its callers, and the next use, look the key up again. The session
+   * closes even if this is interrupted. Does nothing for a key without an open session.
    */
   readonly invalidate: (key: K) => Effect.Effect<void>
-  /** The keys of the sessions that are open, and how those are. Counts as no use. */
+  /**
+   * Returns the keys of the open sessions with the status of each. Opens no session, and does not count as a use of
+   * one.
+   */
   readonly statuses: Effect.Effect<ReadonlyArray<readonly [key: K, status: Status.Status]>>
 }
 
 /**
- * Makes an empty map. Its sessions live as long as its scope, which waits for what is under way, and for no longer than
- * `shutdownDeadline`. Fails with `Misconfigured`, which names the option.
+ * Makes an empty map. Its sessions live as long as its scope. Closing the scope waits for token requests under way, for
+ * at most `shutdownDeadline`. Fails with `Misconfigured`, which names the option, and as `options.store` does.
+ *
+ * @example
+ * ```ts
+ * import { NodeHttpClient } from "@effect/platform-node"
+ * import { Effect, Redacted } from "effect"
+ * import { SessionMap, Violet } from "effect-auth"
+ *
+ * const passwords: Record<string, string> = { acme: "test-password-1", globex: "test-password-2" }
+ *
+ * const program = Effect.gen(function* () {
+ *   // One provider for all merchants: it holds the application's own identity at Violet.
+ *   const provider = yield* Violet.make({ appId: 1234, appSecret: Redacted.make("test-app-secret") })
+ *   const merchants = yield* SessionMap.make({
+ *     lookup: (merchant: string) => {
+ *       const password = passwords[merchant]
+ *       return password === undefined
+ *         ? Effect.fail("unknown merchant" as const)
+ *         : Effect.succeed({
+ *             provider,
+ *             account: merchant,
+ *             credentials: Effect.succeed({ username: Redacted.make(merchant), password: Redacted.make(password) })
+ *           })
+ *     }
+ *   })
+ *   const response = yield* merchants.client("acme").get("/merchants")
+ *   return yield* response.json
+ * }).pipe(Effect.scoped, Effect.provide(NodeHttpClient.layerUndici))
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -150,7 +191,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
     const registry = yield* Registry.make<K, E>({ config, lookup, idleTimeToLive, background, renewer })
     const { accessToken, entries, find, invalidate, logout, use } = registry
 
-    // A session that was loaded after the token was read cannot say yet whether that token is the current one (law 10).
+    // A session that opened after the token was read does not know yet whether that token is the current one (law 10).
     const reject = (
       engine: Engine.Engine,
       token: Token.AccessToken,
@@ -182,8 +223,8 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
       session,
       client: (key) => {
         const handle = session(key)
-        // Law 23: a request that was made for one API carries its tokens and no others, even if the key has another
-        // account by now.
+        // Law 23: a request that was built for one account carries the tokens of that account only, even if the key has
+        // another one by now.
         const account = Effect.map(find(key), (engine) => ({
           provider: engine.provider,
           session: {
@@ -217,8 +258,23 @@ const sessionParts = Effect.fnUntraced(function* ({ account, credentials, label,
 const noCredentials: Credentials.Service = { read: Effect.succeedNone }
 
 /**
- * A map that lives as long as the layer, under a tag of the application's own:
- * `class Merchants extends Context.Tag("app/Merchants")<Merchants, SessionMap.Service<string>>() {}`.
+ * Makes a layer of a map, under a tag of the application. Two maps need two tags. Fails as `make` does.
+ *
+ * @example
+ * ```ts
+ * import { Context, Effect, Layer, Redacted } from "effect"
+ * import { SessionMap, Violet } from "effect-auth"
+ *
+ * class Merchants extends Context.Tag("app/Merchants")<Merchants, SessionMap.Service<string>>() {}
+ *
+ * const merchants = Layer.unwrapEffect(
+ *   Effect.gen(function* () {
+ *     const provider = yield* Violet.make({ appId: 1234, appSecret: Redacted.make("test-app-secret") })
+ *     // The sessions start from what the store has, or from `adopt`.
+ *     return SessionMap.layer(Merchants, { lookup: (merchant) => Effect.succeed({ provider, account: merchant }) })
+ *   })
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -3,8 +3,8 @@ import * as Option from "effect/Option"
 import { isStructural } from "../common/runtime.js"
 
 /**
- * A mutable map whose keys are compared as Effect compares them. Text, numbers and other plain keys are found in a `Map`
- * directly, because reading a token goes through here.
+ * A mutable map whose keys are compared as Effect compares values. Text, numbers and other plain keys are found in a
+ * `Map` directly, because reading a token goes through here.
  */
 export class KeyMap<K, V> {
   private readonly plain = new Map<K, V>()

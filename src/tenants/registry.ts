@@ -27,10 +27,11 @@ export interface Options<K, E> extends Omit<MapConfig<K>, "evict"> {
 /** The open sessions of a map, by key. A session is opened by its first use and evicted when it is idle. */
 export interface Registry<K, E> {
   /**
-   * Returns the valid token of a key. With `account`, of the account of that session, even if it was evicted since; fails
-   * with `tenantChanged` if the key has another account now.
+   * Returns the valid token of a key. With `account`, of the account of that session, even if it was evicted since;
+   * fails with `tenantChanged` if the key has another account now.
    */
   readonly accessToken: (key: K, account?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
+  /** Signs out the session of a key. */
   readonly logout: (key: K) => Effect.Effect<void, AuthError | E>
   /** Returns the session of a key, and opens it if necessary. */
   readonly find: (key: K) => Effect.Effect<Engine.Engine, AuthError | E>
@@ -39,6 +40,7 @@ export interface Registry<K, E> {
     key: K,
     f: (engine: Engine.Engine) => Effect.Effect<A, E1>
   ) => Effect.Effect<A, AuthError | E | E1>
+  /** Evicts and closes the session of a key, if it is open. */
   readonly invalidate: (key: K) => Effect.Effect<void>
   /** The sessions that are open. */
   readonly entries: Effect.Effect<ReadonlyArray<readonly [K, Engine.Engine]>>
@@ -74,17 +76,17 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
     const open = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
       Effect.gen(function* () {
         yield* awaitClosed(key)
-        const found = yield* runBounded<SessionParts, AuthError | E>(
+        const parts = yield* runBounded<SessionParts, AuthError | E>(
           "lookup",
           () => lookup(key),
           config.timeout,
           lookupFallbacks
         )
-        if (Either.isLeft(found)) return Either.left(found.left)
+        if (Either.isLeft(parts)) return Either.left(parts.left)
         const now = yield* Engine.now
         // Checked and entered in one step: closing the map closes every session that is in it.
         if (closed) return Either.left(mapHasClosed)
-        const tenant = new Tenant(map, key, config, found.right, now)
+        const tenant = new Tenant(map, key, config, parts.right, now)
         tenants.set(key, tenant)
         yield* renewer.schedule(tenant)
         return Either.right(tenant)
@@ -194,7 +196,7 @@ export const tenantChanged = new Misconfigured({ field: "session map", problem: 
 
 const lookupFallbacks = {
   onTimeout: () => new NetworkFailure({ provider: "lookup", reason: "timeout", outcome: "not-spent" }),
-  onDefect: () => new Misconfigured({ field: "lookup", problem: "a defect in it" })
+  onDefect: () => new Misconfigured({ field: "lookup", problem: "died with a defect, which was logged" })
 }
 
 const mapHasClosed = Engine.hasClosed("session map")

@@ -8,7 +8,7 @@ import * as Engine from "../session/runtime/engine.js"
 import * as Lifecycle from "../session/runtime/lifecycle.js"
 import type * as Token from "../token/Token.js"
 
-/** The parts of a tenant's session. */
+/** The parts from which a tenant's session is made. */
 export interface SessionParts {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
@@ -20,9 +20,9 @@ export interface SessionParts {
 
 /** The configuration of a map that its tenants share. */
 export interface MapConfig<K> {
-  /** How long a session stays after its last use, in milliseconds; infinite if none is evicted. */
+  /** The time a session stays after its last use, in milliseconds; infinite if none is evicted. */
   readonly idleTimeToLive: number
-  /** Whether tokens are renewed in the background. */
+  /** Tells whether tokens are renewed in the background. */
   readonly background: boolean
   /** Removes a tenant from the map. */
   readonly evict: (tenant: Tenant<K>) => void
@@ -65,7 +65,7 @@ export class Tenant<K> extends Engine.Engine implements Renewable {
   }
 }
 
-/** Schedules a tenant anew after each change of its state. */
+/** Makes the `onChange` of a map: it schedules a tenant again after each change of its state. */
 export const scheduledBy =
   (renewer: Renewer): Engine.Config["onChange"] =>
   (engine) =>

@@ -10,9 +10,14 @@ import * as Option from "effect/Option"
 import type * as AuthError from "../../common/AuthError.js"
 
 /**
- * The phase of an access token: `none` while there is none, `fresh` outside the leeway, `stale` within it, `expired` past
- * its end.
+ * The phase of an access token. The words are those of RFC 9111.
  *
+ * - `none`: there is no access token.
+ * - `fresh`: it is valid, and its end is further away than the leeway.
+ * - `stale`: it is valid, and its end is within the leeway. It is still used while another one is obtained.
+ * - `expired`: its end has passed.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9111#section-4.2
  * @since 0.1.0
  * @category models
  */
@@ -21,10 +26,10 @@ export type TokenPhase = "none" | "fresh" | "stale" | "expired"
 /**
  * The phase of a refresh token.
  *
- * - `none`: there is none.
+ * - `none`: there is no refresh token.
  * - `usable`: it may be sent.
- * - `ends-soon`: it is in the last fifth of its lifetime, at most three days before its end. Without credentials, a person
- *   has to sign in before `refreshExpiresAt`.
+ * - `ends-soon`: it is in the last fifth of its lifetime, at most three days before its end. Without credentials, a
+ *   person has to sign in before `refreshExpiresAt`.
  * - `in-doubt`: it was sent, and its fate is unknown.
  * - `ended`: its known end has passed, or the server says that it expired.
  * - `refused`: the server refused it.
@@ -43,35 +48,47 @@ export type RefreshTokenPhase = "none" | "usable" | "ends-soon" | "in-doubt" | "
 export interface Status {
   /** The name of the provider. */
   readonly provider: string
-  /** `failed` lasts until `login`, `adopt` or, for refused credentials, until they change. */
+  /**
+   * The state of the session.
+   *
+   * - `signed-in`: there is a token set, even if its access token has expired.
+   * - `signed-out`: there is none.
+   * - `failed`: there is no valid access token, and waiting does not help. It lasts until `login`, `adopt`, another
+   *   process signs in, or, if the credentials were refused, until they change.
+   */
   readonly state: "signed-in" | "signed-out" | "failed"
-  /** Since when the session is in that state. */
+  /** The moment at which the session entered that state. */
   readonly since: DateTime.Utc
+  /** The phase of the access token. */
   readonly token: TokenPhase
-  /** The age of the access token, by the clock that says more. */
+  /** The age of the access token, by the clock that says more; `none` if there is no access token. */
   readonly age: Option.Option<Duration.Duration>
-  /** When the access token expires, if its end is known. */
+  /** The moment at which the access token expires; `none` if it has no known end. */
   readonly expiresAt: Option.Option<DateTime.Utc>
-  /** When the token is renewed next: in the background, or by the first caller after that. `none`: nothing will be renewed. */
+  /**
+   * The moment of the next renewal: in the background, or by the first caller after it. `none` if there is nothing to
+   * renew, and during a flight.
+   */
   readonly renewsAt: Option.Option<DateTime.Utc>
   /** Grows by one with every token set and every logout. */
   readonly generation: number
-  /** Whether a flight is under way. */
+  /** Tells whether a flight is under way. */
   readonly inFlight: boolean
+  /** The phase of the refresh token. */
   readonly refreshToken: RefreshTokenPhase
-  /** The age of the refresh token, by the clock that says more. */
+  /** The age of the refresh token, by the clock that says more; `none` if there is no refresh token. */
   readonly refreshAge: Option.Option<Duration.Duration>
-  /** When the refresh token expires, if its end is known. */
+  /** The moment at which the refresh token expires; `none` if it has no known end. */
   readonly refreshExpiresAt: Option.Option<DateTime.Utc>
-  /** The last failure, until a token request succeeds. */
+  /** The last failure, until a token request succeeds; `none` if there was none since. */
   readonly failure: Option.Option<AuthError.AuthError>
-  /** When that failure happened. */
+  /** The moment of that failure. */
   readonly failedAt: Option.Option<DateTime.Utc>
-  /** The number of transient failures in a row. */
+  /** The number of transient failures in a row; 0 after a success or a permanent failure. */
   readonly failures: number
-  /** Whether the store was read yet. */
+  /** Tells whether the store was read yet. */
   readonly loaded: boolean
-  /** Whether the store has what is in force. While it does not, saving is retried. */
+  /** Tells whether the store has what is in force. While it does not, saving is retried. */
   readonly saved: boolean
 }
 
@@ -98,18 +115,21 @@ export const equivalence: Equivalence.Equivalence<Status> = Equivalence.mapInput
 )
 
 /**
- * The answer to a readiness probe.
+ * The health of a session, for a readiness probe.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Health {
   /**
-   * `ready`: there is a valid token and no problem. `degraded`: there is one, and `problems` should be looked at before it
-   * expires. `unready`: there is none.
+   * The health in one word.
+   *
+   * - `ready`: there is a valid access token and no problem.
+   * - `degraded`: there is a valid access token, and a problem that should be solved before it expires.
+   * - `unready`: there is no valid access token.
    */
   readonly health: "ready" | "degraded" | "unready"
-  /** Sentences without a secret in them. */
+  /** The problems, as phrases without a secret in them. Empty if the session is `ready`. */
   readonly problems: ReadonlyArray<string>
 }
 
@@ -134,7 +154,7 @@ export const health = (status: Status): Health => {
   const refreshProblems: Partial<Record<RefreshTokenPhase, string>> = {
     "ends-soon": "the refresh token expires soon",
     "in-doubt": "the refresh token was sent, and it is not known whether it was used",
-    // The failure says that as well.
+    // The failure says the same.
     ...(tag === "TokenExpired" || tag === "InvalidRefreshToken"
       ? {}
       : { ended: "the refresh token has expired", refused: "the refresh token was refused" })

@@ -9,7 +9,7 @@ import * as Gate from "./gate.js"
 import type { Flight, FlightId, Now, Rules, State } from "./state.js"
 import * as Tokens from "./tokens.js"
 
-/** What a caller needs: a token of a generation newer than `newerThan`. */
+/** The demand of a caller: a token of a generation newer than `newerThan`. */
 export interface Demand {
   readonly newerThan: number
   readonly cause: "use" | "refresh" | "reject"
@@ -29,7 +29,7 @@ export const newer = (state: State): readonly [Demand, State] => [
   state
 ]
 
-/** What a caller does next. `started` is a flight that this caller claimed and has to start. */
+/** The next action of a caller. `started` is a flight that this caller claimed and has to start. */
 export type Decision =
   | {
       readonly _tag: "Serve"
@@ -41,7 +41,10 @@ export type Decision =
   | { readonly _tag: "Wait"; readonly millis: number }
   | { readonly _tag: "Fail"; readonly failure: AuthError.AuthError }
 
-/** Decides what a caller does: use a token, join the flight, start one, wait for a cool-down to end, or fail (laws 1, 2, 6, 9). */
+/**
+ * Decides what a caller does: use a token, join the flight, start one, wait for a cool-down to end, or fail (laws 1, 2,
+ * 6, 9).
+ */
 export const decide = (
   rules: Rules,
   state: State,
@@ -77,8 +80,8 @@ export const decide = (
 }
 
 /**
- * Before a permanent failure is reported, the store is read again in case another process has signed in (law 20): at most
- * once a second, never while something is unsaved, and without a token request.
+ * Before a permanent failure is reported, the store is read again in case another process has signed in (law 20): at
+ * most once a second, never while something is unsaved, and without a token request.
  */
 const recheckStore = (
   state: State,

@@ -28,8 +28,8 @@ import {
 import * as Tokens from "./tokens.js"
 
 /**
- * Advances a flight by one event: the next command and the state from then on. The runner carries out the command and comes
- * back with its result.
+ * Advances a flight by one event: the next command and the state from then on. The runner carries out the command and
+ * comes back with its result.
  */
 export const advance = (rules: Rules, state: State, id: FlightId, event: Event, now: Now): Step => {
   const flight = state.flight
@@ -133,15 +133,15 @@ const loaded = (
   rules: Rules,
   before: State,
   flight: Flight,
-  { at, record: found }: Pick<Event & { readonly _tag: "Loaded" }, "at" | "record">,
+  { at, record: stored }: Pick<Event & { readonly _tag: "Loaded" }, "at" | "record">,
   now: Now
 ): Step => {
   const { obtained } = flight
   const { storeView } = before
-  const seen = Option.getOrElse(found, () => noVersion)
+  const seen = Option.getOrElse(stored, () => noVersion)
   const state: State = { ...before, loaded: true, storeView: { at, version: seen } }
   const newer = Option.getOrUndefined(
-    Option.filter(found, (record) =>
+    Option.filter(stored, (record) =>
       obtained === undefined ? TokenStore.isNewer(record, version(state)) : record.generation >= state.generation
     )
   )
@@ -151,13 +151,13 @@ const loaded = (
       storeView && TokenStore.isNewer(newer, storeView.version) ? Moment.age(storeView.at, now) : undefined
     return adoptStored(rules, state, flight, newer, maxStoredFor ?? Number.POSITIVE_INFINITY, now)
   }
-  // A login or adopt by name counts as newer than whatever the store has.
+  // A login or adopt by name counts as newer than anything the store has.
   const next: State = newer === undefined ? state : { ...state, generation: newer.generation }
   if (obtained !== undefined) return save(next, flight, renumbered(obtained, next.generation + 1))
   if (flight.recheckFailure !== undefined) return complete(next, { _tag: "Failed", failure: flight.recheckFailure })
   if (flight.refreshRefusal !== undefined) return [readCredentials, next]
   const { seed } = state
-  if (seed === undefined || Option.isSome(found) || flight.goal !== "renew") return choose(rules, next, flight, now)
+  if (seed === undefined || Option.isSome(stored) || flight.goal !== "renew") return choose(rules, next, flight, now)
   const seeded: State = { ...next, current: seed, seed: undefined }
   return Tokens.isValid(seed, rules.leeway, now) ? complete(seeded, resultOf(seed)) : choose(rules, seeded, flight, now)
 }
@@ -189,7 +189,7 @@ const adoptStored = (
   const ours = state.current
   const known = ours !== undefined && Equal.equals(ours.tokens.accessToken, stored.tokens.accessToken)
   const { unconfirmedIntent } = state
-  // An intent that this session failed to record is no doubt: it knows that it sent nothing (law 17).
+  // An intent that this session failed to record is not a doubt: it knows that it sent nothing (law 17).
   const { refreshState: recorded } = stored
   const refreshState =
     recorded._tag === "InDoubt" && recorded.intentId === unconfirmedIntent?.intentId
@@ -261,14 +261,14 @@ const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.Tok
   // Law 22: the access token is unreadable, but the refresh token beside it is in force now.
   const rotated = { refreshToken: tokens.refreshToken, refreshLifetime: tokens.refreshLifetime }
   const generation = state.generation + 1
-  const kept: Tokens.CurrentTokens = {
+  const withRotated: Tokens.CurrentTokens = {
     ...current,
     generation,
     tokens: { ...current.tokens, ...rotated },
     refreshReceivedAt: now,
     refreshState: Tokens.usable
   }
-  return save(state, flight, { tokens: kept, failure: missingAccessToken(rules) })
+  return save(state, flight, { tokens: withRotated, failure: missingAccessToken(rules) })
 }
 
 /** Commits a token set: it counts from here on, and is saved before any caller sees it (laws 8 and 18). */

@@ -16,7 +16,7 @@ export const version = ({ current, generation }: State): TokenStore.Version => (
   revision: current?.generation === generation ? current.revision : 0
 })
 
-/** The state after saving outside of a flight, and whether nothing is left to save. */
+/** Returns whether nothing is left to save after a save outside of a flight, and the state from then on. */
 export const afterSave = (
   state: State,
   record: TokenStore.Version,
@@ -31,7 +31,8 @@ export const afterSave = (
     case "saved":
       return [true, { ...state, saved: true }]
     case "conflict": {
-      // A logout outlives whatever was obtained before it (law 19); tokens give way to newer ones at the next flight.
+      // A logout outlives all tokens that were obtained before it (law 19); tokens give way to newer ones at the next
+      // flight.
       if (state.current !== undefined) {
         return [true, { ...state, current: Tokens.previousRevision(state.current), saved: true, loaded: false }]
       }
@@ -68,8 +69,8 @@ export const tokensToRevoke = (
 }
 
 /**
- * Milliseconds until the session can be evicted without losing state that the store does not have: a flight, an unsaved set,
- * a cool-down (laws 9, 10, 11, 16). Infinite during a flight or while unsaved; zero if it can be evicted now.
+ * Milliseconds until the session can be evicted without losing state that the store does not have: a flight, an unsaved
+ * set, a cool-down (laws 9, 10, 11, 16). Infinite during a flight or while unsaved; zero if it can be evicted now.
  */
 export const evictableIn = (state: State, now: Moment.Moment): number => {
   if (state.flight !== undefined || !state.saved) return Number.POSITIVE_INFINITY

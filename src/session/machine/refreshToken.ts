@@ -15,8 +15,8 @@ import {
 import * as Tokens from "./tokens.js"
 
 /**
- * Law 21: a single-use refresh token is in doubt from before it is sent until its response says otherwise, and the store
- * has that on record. If the store cannot record it, the token is not sent.
+ * Law 21: a single-use refresh token is in doubt from before it is sent until its response says otherwise, and the
+ * store has that on record. If the store cannot record it, the token is not sent.
  */
 export const send = (rules: Rules, state: State, flight: Flight, current: Tokens.CurrentTokens, now: Now): Step => {
   if (rules.provider.rotation === "none") return [{ _tag: "Refresh", tokens: current.tokens }, state]
@@ -35,7 +35,7 @@ const record = (state: State, flight: Flight, current: Tokens.CurrentTokens, rec
   { ...state, current, flight: { ...flight, recording } }
 ]
 
-/** What follows once the store has recorded that the refresh token is being sent, was not spent, or was refused. */
+/** Continues once the store has recorded that the refresh token is being sent, was not spent, or was refused. */
 export const recorded = (
   state: State,
   flight: Flight,
@@ -79,7 +79,7 @@ const notRecorded = new AuthError.StoreFailure({
   problem: "the refresh token was not sent, because the store could not record first that it is being sent"
 })
 
-/** Laws 12 to 14: what the failure of a refresh means for the refresh token. */
+/** Applies the failure of a refresh to the state of the refresh token (laws 12 to 14). */
 export const refreshFailed = (state: State, flight: Flight, failure: AuthError.AuthError, now: Now): Step => {
   const { current } = state
   if (current === undefined) return fail(state, failure, now)

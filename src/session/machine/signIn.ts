@@ -7,7 +7,10 @@ import type { Decision } from "./decision.js"
 import { whileCoolingDown } from "./gate.js"
 import type { Flight, FlightId, Now, State } from "./state.js"
 
-/** What a login by name waits for before credentials are read: a login under way, or a cool-down. */
+/**
+ * Returns the wait before credentials are read for a login by name: for a login under way, or for the end of a
+ * cool-down.
+ */
 export const beforeLogin = (state: State, deadline: bigint, now: Now): Decision | undefined => {
   if (state.flight?.goal === "login") return { _tag: "Join", flight: state.flight }
   return state.gate !== undefined && AuthError.isTransient(state.gate.failure)
@@ -58,7 +61,10 @@ export const adopt = (state: State, tokens: Token.TokenSet, id: FlightId): reado
   return [flight, { ...state, flight }]
 }
 
-/** Signs out at once, which supersedes the flight under way (law 30). A cool-down goes on: the server set it, not the user. */
+/**
+ * Signs out at once, which supersedes the flight under way (law 30). A cool-down goes on: the server set it, not the
+ * user.
+ */
 export const logout = (state: State): State => ({
   ...state,
   generation: state.generation + 1,

@@ -36,7 +36,7 @@ export const status = (rules: Rules, state: State, now: Moment.Moment, since?: S
   const wallClock = (millis: number) => DateTime.unsafeMake(Math.round(millis))
   const age = (from: Moment.Moment) => Duration.millis(Moment.age(from, now))
   const delay = Gate.renewalDelay(rules, state, now)
-  // That the token cannot be renewed is no failure while it is still valid.
+  // A token that cannot be renewed is not a failure while it is still valid.
   const isPremature = Tokens.isValid(current, rules.leeway, now) && gate?.failure._tag === "TokenExpired"
   const failed = isPremature ? Option.none() : Option.fromNullable(gate)
   const phase = Tokens.refreshTokenPhase(current, now)

@@ -20,7 +20,10 @@ export interface Now extends Moment.Moment {
   readonly random: number
 }
 
-/** Identifies a flight by reference. The runtime's `Waiters` are the only implementation; the machine does not look inside. */
+/**
+ * Identifies a flight by reference. The runtime's `Waiters` are the only implementation; the machine does not look
+ * inside.
+ */
 export interface FlightId {
   readonly _tag: "FlightId"
 }
@@ -35,7 +38,7 @@ export interface Obtained {
 /** The one login or refresh under way. */
 export interface Flight {
   readonly id: FlightId
-  /** `login` and `adopt` were requested by name; `renew` obtains another token in whatever way is left. */
+  /** `login` and `adopt` were requested by name; `renew` obtains another token in any way that is left. */
   readonly goal: "renew" | "login" | "adopt"
   readonly obtained?: Obtained | undefined
   /** The tokens to adopt, with the goal `adopt`. */
@@ -44,15 +47,15 @@ export interface Flight {
   readonly credentials?: Option.Option<UserPassword> | undefined
   /** The refusal of the refresh token that makes a login necessary. */
   readonly refreshRefusal?: AuthError.AuthError | undefined
-  /** Whether the store turned out to have a newer version. */
+  /** Tells whether the store turned out to have a newer version. */
   readonly storeConflict?: boolean | undefined
-  /** Whether this session holds the lease (law 20), or why the store could not grant it. */
+  /** The lease of this session (law 20), or the failure of the store to grant it. */
   readonly lease?: "held" | AuthError.StoreFailure | undefined
   /** The purpose of the last write of a changed refresh-token state. */
   readonly recording?: Recording | undefined
   /** The failure to report if the store has nothing newer: this flight only reads the store again. */
   readonly recheckFailure?: AuthError.AuthError | undefined
-  /** Whether this flight counts as an early refresh (law 11). */
+  /** Tells whether this flight counts as an early refresh (law 11). */
   readonly isEarly?: boolean | undefined
 }
 
@@ -63,11 +66,11 @@ export interface Gate {
   readonly failures: number
   /** On the monotonic clock; `undefined` for a permanent failure. */
   readonly until: bigint | undefined
-  /** When the failure happened, in milliseconds of the wall clock. */
+  /** The moment of the failure, in milliseconds of the wall clock. */
   readonly at: number
 }
 
-/** Everything that a session knows. */
+/** The state of a session. */
 export interface State {
   /** Grows by one with every token set obtained and with every logout. */
   readonly generation: number
@@ -78,11 +81,14 @@ export interface State {
   readonly signedOut: boolean
   readonly flight: Flight | undefined
   readonly gate: Gate | undefined
-  /** Whether the store was read yet. */
+  /** Tells whether the store was read yet. */
   readonly loaded: boolean
-  /** Whether the store has what is in force. */
+  /** Tells whether the store has what is in force. */
   readonly saved: boolean
-  /** The version last seen in the store, and when. A newer one was written after that moment, which bounds its age (law 20). */
+  /**
+   * The version last seen in the store, and when. A newer one was written after that moment, which bounds its age (law
+   * 20).
+   */
   readonly storeView: { readonly at: Moment.Moment; readonly version: TokenStore.Version } | undefined
   /** An intent that was not followed by a request, although the store may have it. */
   readonly unconfirmedIntent: Intent | undefined
@@ -120,7 +126,7 @@ export const initial = (seed: Token.TokenSet | undefined, now: Now): State => ({
   earlyRefreshes: none
 })
 
-/** What the runner of a flight does next. `Complete` ends the flight. */
+/** A command to the runner of a flight. `Complete` ends the flight. */
 export type Command =
   | { readonly _tag: "Load" }
   /** Acquires the lease and then reads the store, or reads what another process obtained in the meantime. */

@@ -21,7 +21,7 @@ export type RefreshTokenState =
   | {
       readonly _tag: "InDoubt"
       readonly since: Moment.Moment
-      /** Whether it was presented once more since. */
+      /** Tells whether it was presented once more since. */
       readonly presentedAgain: boolean
       /** A random number by which the session that wrote the intent recognises it. */
       readonly intentId: number
@@ -30,7 +30,9 @@ export type RefreshTokenState =
 
 /** The token set in force, and when it was received. */
 export interface CurrentTokens extends Version {
-  /** The generation that brought the access token: an older one if only the refresh token was rotated since (law 22). */
+  /**
+   * The generation that brought the access token: an older one if only the refresh token was rotated since (law 22).
+   */
   readonly accessGeneration: number
   readonly tokens: Token.TokenSet
   readonly receivedAt: Moment.Moment
@@ -124,13 +126,13 @@ export const withRefreshState = (current: CurrentTokens, refreshState: RefreshTo
   refreshState
 })
 
-/** The same set under the previous revision, which is older than whatever the store has. */
+/** The same set under the previous revision, which is older than any version in the store. */
 export const previousRevision = (current: CurrentTokens): CurrentTokens => ({
   ...current,
   revision: current.revision - 1
 })
 
-/** Tells whether a set has a token, and no token that cannot stand in a header. */
+/** Tells whether a set has at least one token, and only tokens that a header can carry. */
 export const isSendable = ({ accessToken, refreshToken }: Token.TokenSet): boolean => {
   const tokens = [...Option.toArray(accessToken), ...Option.toArray(refreshToken)]
   return tokens.length > 0 && tokens.every(isHeaderSafe)
@@ -151,11 +153,11 @@ const lifetimeOf = (current: CurrentTokens): number => ageBy(current, identity)
 const endOf = (since: Moment.Moment, lifetime: Option.Option<Duration.Duration>): Option.Option<DateTime.Utc> =>
   Option.flatMap(lifetime, (lifetime) => DateTime.make(since.millis + Duration.toMillis(lifetime)))
 
-/** When the access token expires by the wall clock. For display only; no decision uses it. */
+/** Returns the end of the access token by the wall clock. For display only; no decision uses it. */
 export const expiresAt = ({ receivedAt, tokens }: CurrentTokens): Option.Option<DateTime.Utc> =>
   Option.isNone(tokens.accessToken) ? Option.none() : endOf(receivedAt, tokens.lifetime)
 
-/** When the refresh token expires by the wall clock. For display only; no decision uses it. */
+/** Returns the end of the refresh token by the wall clock. For display only; no decision uses it. */
 export const refreshExpiresAt = ({ refreshReceivedAt, tokens }: CurrentTokens): Option.Option<DateTime.Utc> =>
   Option.isNone(tokens.refreshToken) ? Option.none() : endOf(refreshReceivedAt, tokens.refreshLifetime)
 
@@ -195,8 +197,8 @@ export const freshToken = (current: CurrentTokens | undefined, leeway: Duration.
 }
 
 /**
- * Milliseconds until the set is renewed, by the clock that is ahead; infinite for never. With `early`, that is before its
- * access token is stale; without it, when that token expires.
+ * Milliseconds until the set is renewed, by the clock that is ahead; infinite for never. With `early`, that is before
+ * its access token is stale; without it, when that token expires.
  */
 export const renewalDelay = (
   current: CurrentTokens,

@@ -42,8 +42,8 @@ export const obtain = (
   )
 
 /**
- * Returns a valid token to a caller that found no fresh one. In a herd nearly every caller finds a flight and no valid token;
- * it joins the flight (law 6) without a transition, because it would change nothing.
+ * Returns a valid token to a caller that found no fresh one. In a herd nearly every caller finds a flight and no valid
+ * token; it joins the flight (law 6) without a transition, because it would change nothing.
  */
 export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError> =>
   Effect.clockWith((clock) => {
@@ -56,7 +56,7 @@ export const use = (engine: Engine): Effect.Effect<Token.AccessToken, AuthError>
     return join(engine, flight, () => untilPatienceEnds(obtain(engine, anyToken, nanos + engine.config.patience)))
   })
 
-/** What a caller does after a wait. */
+/** The continuations of a caller after a wait. */
 interface OnWaited {
   readonly waited: Effect.Effect<Token.AccessToken, AuthError>
   readonly superseded: Effect.Effect<Token.AccessToken, AuthError>
@@ -78,8 +78,8 @@ const join = (engine: Engine, flight: Flight, then: () => OnWaited) =>
   })
 
 /**
- * Carries out a decision, uninterruptibly: an interruption between claiming a flight and forking it would leave one that
- * nobody runs. Only waiting is interruptible.
+ * Carries out a decision, uninterruptibly: an interruption between claiming a flight and forking it would leave one
+ * that no fiber runs. Only waiting is interruptible.
  */
 const execute = (
   engine: Engine,
@@ -103,7 +103,10 @@ const execute = (
   }
 }
 
-/** Logs in by name. Credentials are read first: a login that cannot be attempted does not supersede the flight under way. */
+/**
+ * Logs in by name. Credentials are read first: a login that cannot be attempted does not supersede the flight under
+ * way.
+ */
 export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.AccessToken, AuthError> =>
   whileOpen(engine, () =>
     Effect.uninterruptibleMask((restore) =>
@@ -173,7 +176,7 @@ export const logout = (engine: Engine): Effect.Effect<void> =>
 
 /** Makes the failure of tokens that cannot be sent. */
 export const unsendable = (field: string) =>
-  new Misconfigured({ field, problem: "must hold a token, and none with characters that cannot stand in a header" })
+  new Misconfigured({ field, problem: "must have at least one token, and only tokens of visible ASCII characters" })
 
 /** Demands any token that is valid now. */
 export const anyToken = (state: State) => [Decision.anyToken, state] as const

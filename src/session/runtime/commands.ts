@@ -21,18 +21,24 @@ import type { Command, Event, SaveResult } from "../machine/state.js"
 import * as Tokens from "../machine/tokens.js"
 import * as Telemetry from "./tokenRequestTelemetry.js"
 
-/** The services that the commands of a session use. Whatever those do, each call ends in time with a typed result. */
+/**
+ * The services that the commands of a session use. Each call to them ends in time and with a typed result, even if the
+ * service hangs or dies.
+ */
 export interface CommandEnv extends Subject {
   readonly provider: AuthProvider.Service
   readonly credentials: Credentials.Service
   readonly recordStore: RecordStore
   /** The session's key in the store. */
   readonly key: string
-  /** How long one token request may take. */
+  /** The longest time one token request may take. */
   readonly timeout: Duration.Duration
-  /** Whether the stored record could be read. One that could not is never overwritten: a newer version may have written it. */
+  /**
+   * Tells whether the stored record could be read. One that could not is never overwritten: a newer version may have
+   * written it.
+   */
   storeReadable: boolean
-  /** Whether the last save failed, which was logged. */
+  /** Tells whether the last save failed, which was logged. */
   saveFailureLogged: boolean
 }
 
@@ -44,12 +50,16 @@ const tokenRequest = <A>(
   runBounded<A, AuthError>(provider.name, effect, Duration.sum(timeout, extraTime), {
     onTimeout: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "unknown" }),
     onDefect: () =>
-      new MalformedResponse({ provider: provider.name, problem: "a defect in the provider", outcome: "unknown" })
+      new MalformedResponse({
+        provider: provider.name,
+        problem: "a defect in the provider, which was logged",
+        outcome: "unknown"
+      })
   })
 
 /**
- * Makes a token request that brings tokens. A token that cannot stand in a header is a malformed response: `AuthProvider.make`
- * never returns one, but a provider written by hand may.
+ * Makes a token request that returns tokens. A token that a header cannot carry is a malformed response:
+ * `AuthProvider.make` never returns one, but a provider written by hand may.
  */
 const tokensFrom = (
   env: CommandEnv,
@@ -64,7 +74,7 @@ const tokensFrom = (
       () =>
         new MalformedResponse({
           provider: env.provider.name,
-          problem: "a token that cannot stand in a header",
+          problem: "a token with characters that a header cannot carry",
           outcome: "unknown"
         })
     )
@@ -91,7 +101,7 @@ export const save = (env: CommandEnv, record: SessionRecord): Effect.Effect<Save
   )
 }
 
-/** How long another owner may keep the lease: one token request, after one whose holder died with the lease. */
+/** The longest time another owner may keep the lease: one token request, after one whose holder died with the lease. */
 export const maxLeaseWait = ({ provider, timeout }: CommandEnv): Duration.Duration =>
   Duration.sum(Duration.sum(timeout, provider.extraLoginTime ?? Duration.zero), Duration.times(leaseDuration, 2))
 
@@ -128,7 +138,8 @@ const readCredentials = ({ credentials, provider, timeout }: CommandEnv) =>
     timeout,
     {
       onTimeout: () => new NetworkFailure({ provider: provider.name, reason: "timeout", outcome: "not-spent" }),
-      onDefect: () => new Misconfigured({ field: "credentials", problem: "a defect while they were read" })
+      onDefect: () =>
+        new Misconfigured({ field: "credentials", problem: "reading them died with a defect, which was logged" })
     }
   )
 

@@ -33,7 +33,10 @@ export interface Config {
   readonly patience: bigint
   readonly timeout: Duration.Duration
   readonly shutdownDeadline: Duration.Duration
-  /** The context and FiberRefs captured when the session was made. Its fibers use these, not those of the caller that started them. */
+  /**
+   * The context and FiberRefs captured when the session was made. Its fibers use these, not those of the caller that
+   * started them.
+   */
   readonly fiberContext: FiberContext.FiberContext
   /** Called at the end of a flight and after any other change: the renewal listens here. */
   onChange: ((engine: Engine) => Effect.Effect<void>) | undefined
@@ -62,7 +65,10 @@ export const makeConfig = (
     fiberContext: FiberContext.capture
   })
 
-/** Allocated while a transition, flight or save is in progress and dropped afterwards: it would be most of an idle session's memory. */
+/**
+ * Allocated while a transition, flight or save is in progress and dropped afterwards: it would be most of an idle
+ * session's memory.
+ */
 interface Work {
   /** Guards each change of state. */
   readonly mutex: SynchronizedRef.SynchronizedRef<State>
@@ -70,7 +76,7 @@ interface Work {
   transitions: number
   /** The fibers of the session, which no caller can interrupt. */
   readonly owned: Set<Fiber.RuntimeFiber<void>>
-  /** Whether unsaved state is being saved in the background, and by which fiber (law 18). */
+  /** Tells whether unsaved state is being saved in the background (law 18); `saver` is the fiber that does. */
   saving: boolean
   saver: Fiber.RuntimeFiber<void> | undefined
   lease: Lease.Lease | undefined
@@ -87,7 +93,8 @@ export class Engine {
   readonly label: string | undefined
   /** The state and its derived values, published by each transition and nowhere else. */
   snapshot: Snapshot.Snapshot
-  // The fresh token and its end by either clock, copied from the snapshot: with many sessions, a read is memory latency.
+  // The fresh token and its end by either clock, copied from the snapshot: with many sessions, a read is memory
+  // latency.
   freshUntilMillis = Number.NEGATIVE_INFINITY
   freshUntilNanos = 0n
   freshToken = neverRead
@@ -169,10 +176,10 @@ export const status = (engine: Engine): Effect.Effect<Status.Status> =>
 type Transition<A> = (state: State, now: Now) => readonly [A, State]
 
 /**
- * Changes the state. Every change goes through here, and the snapshot is written nowhere else. It waits for no one but other
- * transitions, and runs uninterruptibly.
+ * Changes the state. Every change goes through here, and the snapshot is written nowhere else. It waits for other
+ * transitions only, and runs uninterruptibly.
  *
- * A transition that changes nothing is answered without the mutex, which is not fair: readers in a tight loop would keep a
+ * A transition that changes nothing returns without the mutex, which is not fair: readers in a tight loop would keep a
  * flight from ever ending.
  */
 export const transition = <A>(engine: Engine, f: Transition<A>): Effect.Effect<A> =>
@@ -200,7 +207,9 @@ const change = <A>(engine: Engine, f: (state: State) => readonly [A, State], now
       Effect.as(Effect.zipRight(logTransition(engine, before, after, now), notify(engine)), value)
   )
 
-/** Runs one body at a time. The mutex exists while it is needed: it is made by the first body and dropped by the last. */
+/**
+ * Runs one body at a time. The mutex exists while it is needed: it is made by the first body and dropped by the last.
+ */
 const withMutex = <A, R>(
   engine: Engine,
   body: (state: State) => Effect.Effect<readonly [A, State], never, R>
@@ -220,8 +229,8 @@ const withMutex = <A, R>(
   })
 
 /**
- * Notifies `onChange`. Its failures and defects are ignored (law 32). Not called during a flight: the end of the flight calls
- * it.
+ * Notifies `onChange`. Its failures and defects are ignored (law 32). Not called during a flight: the end of the flight
+ * calls it.
  */
 export const notify = (engine: Engine): Effect.Effect<void> =>
   engine.config.onChange === undefined || (engine.snapshot.state.flight !== undefined && !engine.closed)
@@ -253,7 +262,10 @@ const track = (engine: Engine, fiber: Fiber.RuntimeFiber<void>): void => {
   })
 }
 
-/** The current status and those after each change. Reading and subscribing are one step, so that none is missed or repeated. */
+/**
+ * The current status and those after each change. Reading and subscribing are one step, so that none is missed or
+ * repeated.
+ */
 export const changes = (engine: Engine): Stream.Stream<Status.Status> =>
   Stream.unwrapScoped(
     withMutex(engine, (state) =>

@@ -29,7 +29,7 @@ interface Ownership {
   heartbeat: Fiber.Fiber<unknown> | undefined
 }
 
-/** How often the holder of a lease renews it: every two and a half seconds. */
+/** The interval at which the holder of a lease renews it: two and a half seconds. */
 const heartbeatInterval = Duration.millis(2500)
 
 /** Makes the lease of a session. Nothing is asked of the store before a flight needs it. */
@@ -93,12 +93,15 @@ export const make = (env: Commands.CommandEnv): Lease => {
       if (env.recordStore.isSynchronous) return release
       const done = Deferred.unsafeMake<void>(FiberId.none)
       released = Deferred.await(done)
-      // A heartbeat under way has to end first: after the release it would take the lease again, for no one.
+      // A heartbeat under way has to end first: after the release it would acquire the lease again, and nothing would
+      // release it.
       const stopped = heartbeat === undefined ? Effect.void : Fiber.interrupt(heartbeat)
       return stopped.pipe(Effect.zipRight(detached(release)), Effect.zipRight(Deferred.succeed(done, void 0)))
     })
 
-  /** Renews the lease until it is released. A lost lease does not cancel anything: a request that was sent stays sent. */
+  /**
+   * Renews the lease until it is released. A lost lease does not cancel anything: a request that was sent stays sent.
+   */
   const startHeartbeat: Effect.Effect<unknown> = Effect.suspend(() => {
     const current = ownership
     if (env.recordStore.isSynchronous || current === undefined || current.heartbeat !== undefined) return Effect.void
@@ -115,7 +118,10 @@ export const make = (env: Commands.CommandEnv): Lease => {
   return { acquire, release }
 }
 
-/** Runs in a fiber of its own, because the waiting fiber may be interrupted when the session closes or the heartbeat stops. */
+/**
+ * Runs in a fiber of its own, because the waiting fiber may be interrupted when the session closes or the heartbeat
+ * stops.
+ */
 const detached = <A>(effect: Effect.Effect<A>): Effect.Effect<unknown> =>
   Effect.flatMap(Effect.forkDaemon(effect), Fiber.await)
 

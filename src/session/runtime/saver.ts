@@ -8,7 +8,7 @@ import * as Persistence from "../machine/persistence.js"
 import * as Commands from "./commands.js"
 import { acquireWork, type Engine, releaseWork, transition } from "./engine.js"
 
-/** How saving is retried: after 250 ms, doubling to 30 s, with jitter, until it succeeds. */
+/** The schedule for retrying a save: after 250 ms, doubling to 30 s, with jitter, until it succeeds. */
 const saveRetry = doubling(Duration.millis(250), Duration.seconds(30))
 
 /** Saves unsaved state in the background until the store has it, or until there is something newer (law 18). */

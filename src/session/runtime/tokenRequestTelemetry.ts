@@ -14,8 +14,8 @@ import type { Command, Event } from "../machine/state.js"
 import { countWaiting, type Waiters } from "./waiters.js"
 
 /**
- * Runs an effect once, in a span if the tracer makes one. A tracer that throws does not change its result (law 32): a token
- * response may be the only copy of a refresh token.
+ * Runs an effect once, in a span if the tracer makes one. A tracer that throws does not change its result (law 32): a
+ * token response may be the only copy of a refresh token.
  */
 const traced = <A, E>(
   name: string,
@@ -115,7 +115,7 @@ export const logSave = (
 export const logNotRevoked = (subject: Subject, failure: AuthError.AuthError): Effect.Effect<void> =>
   ignoreCause(Effect.logWarning(`${subject.provider.name}: tokens were not revoked: ${failure.message}`))
 
-/** Counts a read that was answered with a stale token. */
+/** Counts a read that returned a stale token. */
 export const countStaleRead = (subject: Subject): void =>
   tryMetric(() => AuthMetrics.staleReads.unsafeUpdate(1, labels(subject)))
 

@@ -59,8 +59,9 @@ const linesOf = (session: LoggedSession, before: State, after: State, now: Momen
     if (isCoolDown) {
       tryMetric(() => AuthMetrics.coolDowns.unsafeUpdate(1, labels(session, { reason: failure._tag })))
     }
-    // The first failure in a row is logged as a warning, and so is a permanent one; those between repeat it. What follows
-    // from a refused refresh token was logged with it, and that no user has signed in yet is not a failure.
+    // The first failure in a row is logged as a warning, and so is a permanent one; those between repeat it. The
+    // failure of a refused refresh token was logged with its refusal. A session that no user has signed in to yet has
+    // not failed.
     const isKnown = failures === 0 && failure === before.gate?.failure && !isRefusedAgain
     const isNew = failures < 2 && failure !== refusal && failure._tag !== "SignedOut" && !isKnown
     lines.push([
@@ -81,7 +82,7 @@ const linesOf = (session: LoggedSession, before: State, after: State, now: Momen
     if (Number.isFinite(leftBefore)) {
       tryMetric(() => AuthMetrics.secondsLeftAtReplacement.unsafeUpdate(leftBefore / 1000, labels(session)))
     }
-    // A recovery is logged for whoever read the warning before it.
+    // A recovery is logged because the failure before it was.
     const isRecovery = before.gate !== undefined && before.gate.failure._tag !== "SignedOut"
     const validity = () =>
       Number.isFinite(left) ? `, valid for ${Duration.format(Duration.seconds(Math.round(left / 1000)))}` : ""
