@@ -3,7 +3,7 @@ import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Fiber, Layer, Redacted } from "effect"
 import { TokenStore } from "../src/index.js"
-import type { Watch } from "./ambush.js"
+import type { Watch } from "./failpoint.js"
 import type { Place } from "./Line.js"
 
 const file = ({ reach }: Watch, isSaving: () => boolean) =>

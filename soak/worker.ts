@@ -8,7 +8,7 @@ import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Clock, Data, Duration, Effect, Fiber, Layer, Logger, Option, Random, Redacted, Schema } from "effect"
 import { credentials } from "../demo/user.js"
 import { AuthHttpClient, Credentials, Session, TeleTracker, Token, TokenStore } from "../src/index.js"
-import { tell, type Watch, watch } from "./ambush.js"
+import { tell, type Watch, watch } from "./failpoint.js"
 import { Ambush, type Settings, SettingsText } from "./Line.js"
 import * as Stores from "./stores.js"
 

@@ -15,12 +15,12 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Law } from "./internal/storeBench.js"
+import type { Law } from "./internal/storeLaw.js"
 import { keeping } from "./internal/storeKeeping.js"
 import { exclusive } from "./internal/storeLeases.js"
 import { timely } from "./internal/storeTimes.js"
 
-export { type Law, LawBroken } from "./internal/storeBench.js"
+export { type Law, LawBroken } from "./internal/storeLaw.js"
 
 /**
  * @since 0.1.0

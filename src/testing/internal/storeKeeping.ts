@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { Version } from "../../store/TokenStore.js"
 import { isNewer } from "../../store/TokenStore.js"
-import { type Law, law, together } from "./storeBench.js"
+import { type Law, law, together } from "./storeLaw.js"
 import { contentsOf, entry, isExactly, told, toldStoredEntry, version } from "./storeEntry.js"
 import { bornNames, oddContents, oddKeys } from "./storeOddities.js"
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { type Law, law, long, together } from "./storeBench.js"
+import { type Law, law, long, together } from "./storeLaw.js"
 import { version } from "./storeEntry.js"
 
 /**

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Moment from "../../common/Moment.js"
 import type { Version } from "../../store/TokenStore.js"
-import { type Bench, type Law, law, long } from "./storeBench.js"
+import { type Bench, type Law, law, long } from "./storeLaw.js"
 import { toldStoredEntry, version } from "./storeEntry.js"
 
 const since = (moment: Moment.Moment) => Effect.map(Moment.now, (now) => Moment.monotonicAge(moment, now))
