@@ -1,24 +1,26 @@
 import type { Figure } from "./statistics.js"
 
-/** One line of the results: what was measured, against what, and what it came to. */
+/** A row of the results: a measurement, its limit and its budget. */
 export interface Row {
+  /** The operation that was measured. */
   readonly work: string
+  /** The least that any library could do, and its cost. */
   readonly limit: string
   readonly figure: string
   readonly ratio: string
   readonly budget: string
-  /** `undefined` where there is no budget: the figure is reported. */
+  /** `undefined` if there is no budget, and the figure is only reported. */
   readonly met: boolean | undefined
 }
 
-/** A figure of a peer, or anything else that is worth telling without a budget. */
+/** A table of figures without a budget, such as those of the peers. */
 export interface Aside {
   readonly title: string
   readonly head: ReadonlyArray<string>
   readonly lines: ReadonlyArray<ReadonlyArray<string>>
 }
 
-/** Points of one line: what it grows with, and how it does. */
+/** The points of one line of a plot. */
 export interface Series {
   readonly name: string
   readonly points: ReadonlyArray<readonly [x: number, y: number]>
@@ -32,17 +34,17 @@ export interface Plot {
   readonly series: ReadonlyArray<Series>
 }
 
-/** What one part of the benchmark found out. */
+/** The results of one part of the benchmark. */
 export interface Part {
   readonly rows: ReadonlyArray<Row>
   readonly asides?: ReadonlyArray<Aside>
   readonly plots?: ReadonlyArray<Plot>
 }
 
-/** How much a part is to do: all of it, or just so much that it shows that it works, without looking at a clock. */
+/** The extent of a run. A short one only checks that everything works, and does not look at times. */
 export interface Extent {
   readonly short: boolean
-  /** Whether to open a million sessions as well, which takes minutes and gigabytes. */
+  /** Whether to open a million sessions too, which takes minutes and gigabytes. */
   readonly million: boolean
 }
 
@@ -51,7 +53,7 @@ const digits = (n: number) => (Math.abs(n) >= 100 ? n.toFixed(0) : Math.abs(n) >
 export const times = ({ high, low, median }: Figure): string =>
   `${digits(median)} × (${digits(low)} to ${digits(high)})`
 
-/** Nanoseconds, for people. */
+/** Formats nanoseconds. */
 export const span = (nanos: number): string =>
   Math.abs(nanos) < 1000
     ? `${digits(nanos)} ns`
@@ -61,7 +63,7 @@ export const span = (nanos: number): string =>
 
 export const bytes = (count: number): string => (count < 1000 ? `${count.toFixed(0)} B` : `${digits(count / 1000)} kB`)
 
-/** Fails the run: what is counted must be exact, however busy the machine is. */
+/** Fails the run if a count is not as expected. Counts must be exact, however busy the machine is. */
 export const count = (what: string, found: number, expected: number): void => {
   if (found !== expected) throw new Error(`${what}: ${found} instead of ${expected}`)
 }

@@ -4,7 +4,7 @@ import { promisify } from "node:util"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
 
-/** Runs a program of `children/` in a process of its own, with the heap to itself, and answers what it prints. */
+/** Runs a program of `children/` in a new process, with a heap of its own, and returns the JSON that it prints. */
 export const run = async <A>(name: string, args: ReadonlyArray<string>): Promise<A> => {
   const flags = ["--expose-gc", "--max-old-space-size=12000", "--import", "tsx"]
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, `children/${name}.ts`, ...args], {

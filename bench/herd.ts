@@ -5,20 +5,20 @@ import * as ours from "./ours.js"
 import { count, type Extent, type Part, type Row, span, times } from "./Row.js"
 import * as Server from "./Server.js"
 
-/** Lets all fibers that were forked so far come to where they wait. */
-const settle = Effect.yieldNow()
+/** Lets all fibers that were forked so far reach the point where they wait. */
+const yieldToFibers = Effect.yieldNow()
 
-/** So many fibers do the same. What they wait for happens once all of them do. */
+/** Forks many fibers that do the same. `release` lets them continue, after all of them wait. */
 const herd = <A, E>(callers: number, ask: Effect.Effect<A, E>, release: Effect.Effect<unknown, E>) =>
   Effect.gen(function* () {
     const fibers: Array<Fiber.RuntimeFiber<A, E>> = []
     yield* loop(callers, () => Effect.map(Effect.forkDaemon(ask), (fiber) => fibers.push(fiber)))
-    yield* settle
+    yield* yieldToFibers
     yield* release
     yield* loop(callers, (n) => Effect.flatten(Fiber.await(fibers[n] as Fiber.RuntimeFiber<A, E>)))
   })
 
-/** Callers that come at once when the token has ended, against the same fibers that await one `Deferred`. */
+/** Measures concurrent callers of an expired token, against as many fibers that await one `Deferred`. */
 const ofSize = (callers: number, rounds: number) =>
   Effect.gen(function* () {
     const server = Server.make(60)
@@ -42,12 +42,12 @@ const ofSize = (callers: number, rounds: number) =>
     const limit = Effect.gen(function* () {
       runs++
       gate = yield* Deferred.make<void>()
-      const landing = yield* Deferred.make<unknown>()
-      const exchange = yield* Effect.forkDaemon(
-        Effect.flatMap(provider.refresh(tokens), (set) => Deferred.succeed(landing, Option.some(set)))
+      const result = yield* Deferred.make<unknown>()
+      const tokenRequest = yield* Effect.forkDaemon(
+        Effect.flatMap(provider.refresh(tokens), (set) => Deferred.succeed(result, Option.some(set)))
       )
-      yield* herd(callers, Deferred.await(landing), Deferred.succeed(gate, undefined))
-      yield* Fiber.join(exchange)
+      yield* herd(callers, Deferred.await(result), Deferred.succeed(gate, undefined))
+      yield* Fiber.join(tokenRequest)
     })
     const run =
       <A, E>(effect: Effect.Effect<A, E>) =>
@@ -59,7 +59,7 @@ const ofSize = (callers: number, rounds: number) =>
         { operations: callers, rounds, time: rounds === 1 ? 0 : 25 }
       )
     )
-    count(`exchanges of herds of ${callers}`, server.exchanges, runs)
+    count(`token requests of herds of ${callers}`, server.tokenRequests, runs)
     return figures
   }).pipe(Effect.scoped)
 
@@ -77,10 +77,10 @@ export const herds = ({ short }: Extent): Promise<Part> =>
       const ratio = figures.ratio("session", "limit")
       return {
         work: `${size.toLocaleString("en")} callers at expiry`,
-        limit: `as many fibers at one \`Deferred\`, and the bare exchange, ${span(figures.cost("limit").median)} each`,
-        figure: `1 exchange; ${span(figures.cost("session").median)} each`,
+        limit: `as many fibers at one \`Deferred\`, and the bare token request, ${span(figures.cost("limit").median)} each`,
+        figure: `1 token request; ${span(figures.cost("session").median)} each`,
         ratio: times(ratio),
-        budget: "1 exchange; ≤ 1.15 ×",
+        budget: "1 token request; ≤ 1.15 ×",
         met: ratio.median <= 1.15
       }
     })
@@ -94,7 +94,7 @@ export const herds = ({ short }: Extent): Promise<Part> =>
                 title: "One caller at expiry: what a herd pays once",
                 head: ["contender", "CPU time"],
                 lines: [
-                  ["the bare exchange, awaited by a fiber", span(alone.figures.cost("limit").median)],
+                  ["the bare token request, awaited by a fiber", span(alone.figures.cost("limit").median)],
                   ["the session's flight", span(alone.figures.cost("session").median)]
                 ]
               }

@@ -1,4 +1,4 @@
-/** The least that any library could do, written with nothing but Effect: what the budgets are measured against. */
+/** The limits: the least that any library could do, written in plain Effect. The budgets are relative to them. */
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { Context, Effect, Exit, Redacted } from "effect"
 
@@ -6,12 +6,12 @@ const token = Exit.succeed(Redacted.make("test-access-alice.0"))
 
 const farAway = Date.now() + 86_400_000
 
-/** A look at the clock that answers what lies ready. */
+/** Reads the clock and returns a ready-made token. */
 export const read: Effect.Effect<Redacted.Redacted<string>> = Effect.clockWith((clock) =>
   clock.unsafeCurrentTimeMillis() < farAway ? token : Effect.never
 )
 
-/** The same at both clocks. */
+/** The same with both clocks. */
 const soon = process.hrtime.bigint() * 2n + BigInt(farAway) * 1_000_000n
 
 export const readBoth: Effect.Effect<Redacted.Redacted<string>> = Effect.clockWith((clock) =>
@@ -20,6 +20,6 @@ export const readBoth: Effect.Effect<Redacted.Redacted<string>> = Effect.clockWi
 
 export class Read extends Context.Tag("bench/Read")<Read, { readonly read: typeof read }>() {}
 
-/** A client that puts a header on each request that never changes. */
+/** A client that adds the same header to each request. */
 export const client = (bare: HttpClient.HttpClient): HttpClient.HttpClient =>
   HttpClient.mapRequest(bare, HttpClientRequest.setHeader("authorization", "Bearer test-access-alice.0"))

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 
-/** Does something so many times in one fiber, with as little in between as Effect allows. */
+/** Repeats an effect `count` times in one fiber, with as little overhead as Effect allows. */
 export const times = <A, E, R>(
   count: number,
   effect: (n: number) => Effect.Effect<A, E, R>

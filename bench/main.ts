@@ -6,7 +6,7 @@
  *     npm run bench -- --short
  *     npm run bench -- sessions --million
  *
- * A full run writes `bench/RESULTS.md` and its plots; `--short` runs a little of everything, and looks at counts only.
+ * A full run writes `bench/RESULTS.md` and its plots; `--short` runs a little of everything and checks counts only.
  */
 import { parseArgs } from "node:util"
 import { herds } from "./herd.js"
@@ -33,7 +33,7 @@ const { positionals, values } = parseArgs({
 })
 const unknown = positionals.filter((name) => parts[name] === undefined)
 if (unknown.length > 0) {
-  console.error(`there is no "${unknown.join('", "')}"; there is: ${Object.keys(parts).join(", ")}`)
+  console.error(`there is no "${unknown.join('", "')}"; there are: ${Object.keys(parts).join(", ")}`)
   process.exit(2)
 }
 
@@ -44,10 +44,10 @@ for (const [name, measure] of Object.entries(parts)) {
   const since = performance.now()
   const part = await measure(values)
   const seconds = (performance.now() - since) / 1000
-  if (values.short) console.log(`${name}: every count is as it must be (${seconds.toFixed(1)} s)`)
+  if (values.short) console.log(`${name}: every count is as expected (${seconds.toFixed(1)} s)`)
   else print(name, part, seconds)
   done.push(part)
 }
 if (positionals.length === 0 && !values.short) write(done, (performance.now() - began) / 60_000)
-// What some peers leave behind would keep the process alive.
+// Timers of some peers would keep the process alive.
 process.exit(0)

@@ -1,7 +1,7 @@
 import { Bench } from "tinybench"
 import { type Figure, figure, ratios } from "./statistics.js"
 
-/** The CPU time of this process so far, in milliseconds: all its threads, so that collecting garbage counts too. */
+/** The CPU time of this process so far, in milliseconds. It includes all threads, so garbage collection too. */
 export const cpu = (): number => {
   const { system, user } = process.cpuUsage()
   return (user + system) / 1000
@@ -9,28 +9,28 @@ export const cpu = (): number => {
 
 export type Contenders = Readonly<Record<string, () => Promise<unknown>>>
 
-/** What was measured: the CPU time of one operation of each contender, in nanoseconds. */
+/** The measured CPU time of one operation of each contender, in nanoseconds. */
 export interface Measured {
   /** One figure for each round. */
   readonly rounds: (name: string) => ReadonlyArray<number>
   readonly cost: (name: string) => Figure
-  /** How many times the other one it is, round by round: what slowed a whole round down falls out. */
+  /** The ratio to another contender, round by round, so that a disturbance of a whole round cancels out. */
   readonly ratio: (name: string, other: string) => Figure
 }
 
 export interface Options {
-  /** How many operations one call of a contender does. */
+  /** How many operations one call of a contender performs. */
   readonly operations: number
   readonly rounds: number
-  /** How many calls a contender gets in a round, at least. */
+  /** The least number of calls of a contender in a round. Default: 1. */
   readonly calls?: number
-  /** For how much CPU time a contender is called in a round, in milliseconds, at least. */
+  /** The least CPU time of a contender in a round, in milliseconds. Default: 20. */
   readonly time?: number
 }
 
 /**
- * Measures contenders that take turns: in each round each is called for a while, and each round begins with another. The
- * first round is longer, and only warms up. What disturbs the machine for a while then disturbs all alike.
+ * Measures contenders that take turns. Each round calls each of them for a while and begins with another, so that a
+ * disturbance of the machine affects all alike. The first round is longer and only warms up.
  */
 export const measure = async (
   contenders: Contenders,
@@ -42,7 +42,7 @@ export const measure = async (
     const long = round === 0 ? 8 * time : time
     const bench = new Bench({ now: cpu, iterations: calls, time: long, warmup: false, throws: true })
     const shift = round % entries.length
-    // Told that they are asynchronous, as the harness would find out by calling each once more and waiting for nothing.
+    // Declared as asynchronous: otherwise the harness would find that out by one more call of each.
     for (const [name, run] of [...entries.slice(shift), ...entries.slice(0, shift)])
       bench.add(name, run, { async: true })
     await bench.run()

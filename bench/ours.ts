@@ -1,21 +1,21 @@
 import { HttpClient, type HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Clock, type Duration, Effect, Layer, Option, Redacted } from "effect"
-import * as AuthProvider from "#auth/AuthProvider"
-import * as Credentials from "#auth/Credentials"
+import * as AuthProvider from "#auth/provider/AuthProvider"
+import * as Credentials from "#auth/provider/Credentials"
 import * as OAuth2 from "#auth/providers/OAuth2"
-import * as Session from "#auth/Session"
-import * as Token from "#auth/Token"
-import * as TokenStore from "#auth/TokenStore"
-import type { Answered, Sent, Server } from "./Server.js"
+import * as Session from "#auth/session/Session"
+import * as TokenStore from "#auth/store/TokenStore"
+import * as Token from "#auth/token/Token"
+import type { SentRequest, Server, ServerResponse } from "./Server.js"
 
-/** Where the stub's API is. */
+/** The origin of the stub API. */
 export const origin = "https://api.test"
 
 const text = (request: HttpClientRequest.HttpClientRequest): string =>
   request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
 
-/** A client over a transport that is no network. */
-export const over = (send: (sent: Sent) => Effect.Effect<Answered>): HttpClient.HttpClient =>
+/** Makes a client of a transport without a network. */
+export const clientOf = (send: (sent: SentRequest) => Effect.Effect<ServerResponse>): HttpClient.HttpClient =>
   HttpClient.make((request, url) =>
     Effect.map(
       send({ url: url.href, authorization: request.headers.authorization, body: text(request) }),
@@ -23,14 +23,14 @@ export const over = (send: (sent: Sent) => Effect.Effect<Answered>): HttpClient.
     )
   )
 
-/** A client over a server, whose token endpoint answers after `delay`. */
+/** Makes a client of a server. Its token endpoint responds after `delay`. */
 export const client = (server: Server, delay: Effect.Effect<void> = Effect.void): HttpClient.HttpClient =>
-  over((sent) => Effect.map(sent.url.endsWith("/token") ? delay : Effect.void, () => server.handle(sent)))
+  clientOf((sent) => Effect.map(sent.url.endsWith("/token") ? delay : Effect.void, () => server.handle(sent)))
 
-/** A client that answers each request with the same empty answer: as little as a transport can do. */
+/** A client that returns the same empty response for each request. No transport can do less. */
 export const empty: HttpClient.HttpClient = (() => {
-  const answer = new Response(null, { status: 204 })
-  return HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, answer)))
+  const response = new Response(null, { status: 204 })
+  return HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, response)))
 })()
 
 export const seed = (account: string, lifetime: "fresh" | "spent") =>
@@ -49,7 +49,7 @@ export const options = {
 export const provider = (bare: HttpClient.HttpClient, baseUrl: string = origin) =>
   Effect.provideService(OAuth2.make({ ...options, baseUrl }), HttpClient.HttpClient, bare)
 
-/** A session by itself: no renewal, a store in memory. */
+/** Makes a session without renewal, with a store in memory. */
 export const session = (bare: HttpClient.HttpClient, lifetime: "fresh" | "spent" = "fresh") =>
   Effect.gen(function* () {
     const protocol = yield* provider(bare)
@@ -59,7 +59,7 @@ export const session = (bare: HttpClient.HttpClient, lifetime: "fresh" | "spent"
     )
   })
 
-/** The clock of the machine, and how far it was put forward. */
+/** The clock of the machine, put forward by `ahead`. */
 export interface Forward extends Clock.Clock {
   /** In milliseconds. */
   ahead: number
@@ -79,16 +79,16 @@ export const forward = (): Forward => {
   return clock
 }
 
-/** A provider that answers at once, without a request: what remains is the library's own. */
+/** A provider that returns tokens at once, without a request. What remains is the cost of the library. */
 export interface Direct {
   readonly provider: AuthProvider.Service
-  exchanges: number
+  tokenRequests: number
 }
 
-/** Makes one whose tokens live for so long. `told` hears of each exchange, and of whose it is. */
-export const direct = (lifetime: Duration.Duration, told: (account: string) => void = () => {}): Direct => {
+/** Makes a `Direct`. `onRefresh` is called at each refresh, with the account. */
+export const direct = (lifetime: Duration.Duration, onRefresh: (account: string) => void = () => {}): Direct => {
   const made: Direct = {
-    exchanges: 0,
+    tokenRequests: 0,
     provider: {
       name: "direct",
       baseUrl: new URL(origin),
@@ -101,12 +101,12 @@ export const direct = (lifetime: Duration.Duration, told: (account: string) => v
       rejects: () => false,
       refresh: ({ refreshToken }) =>
         Effect.sync(() => {
-          made.exchanges++
+          made.tokenRequests++
           const [account = "", use = "0"] = Option.match(refreshToken, {
             onNone: () => "",
             onSome: Redacted.value
           }).split(".")
-          told(account)
+          onRefresh(account)
           return {
             accessToken: Option.some(Redacted.make(`${account.replace("refresh", "access")}.${Number(use) + 1}`)),
             refreshToken: Option.some(Redacted.make(`${account}.${Number(use) + 1}`)),

@@ -8,7 +8,7 @@ const top = 50
 const bottom = 50
 const colours = ["#2563eb", "#9ca3af", "#059669"]
 
-/** The powers of ten around some values. */
+/** Returns the powers of ten around some values. */
 const decades = (values: ReadonlyArray<number>): readonly [number, number] => {
   const known = values.filter((value) => value > 0).map(Math.log10)
   const low = Math.floor(Math.min(...known))
@@ -19,7 +19,7 @@ const between = (low: number, high: number) => Array.from({ length: high - low +
 
 const label = (power: number) => (10 ** power).toLocaleString("en", { maximumFractionDigits: 3 })
 
-/** Draws lines over two logarithmic axes: what grows in step with x is a straight line, what stays the same a level one. */
+/** Draws lines on two logarithmic axes. A straight line means growth in proportion to x, a level one no growth. */
 export const svg = ({ series, title, x, y }: Plot): string => {
   const points = series.flatMap(({ points }) => points)
   const [x0, x1] = decades(points.map(([x]) => x))

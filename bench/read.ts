@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { type Context, Effect } from "effect"
-import * as Session from "#auth/Session"
-import * as SessionMap from "#auth/SessionMap"
+import * as Session from "#auth/session/Session"
+import * as SessionMap from "#auth/tenants/SessionMap"
 import * as limits from "./limits.js"
 import { times as loop } from "./loop.js"
 import { measure } from "./measure.js"
@@ -10,7 +10,7 @@ import * as Peers from "./peers/all.js"
 import { count, type Extent, type Part, span, times } from "./Row.js"
 import * as Server from "./Server.js"
 
-/** Reading a fresh token: what every request pays. */
+/** Measures the read of a fresh token, which is the cost of every request. */
 export const read = ({ short }: Extent): Promise<Part> =>
   Effect.gen(function* () {
     const operations = short ? 100 : 10_000
@@ -79,7 +79,8 @@ export const read = ({ short }: Extent): Promise<Part> =>
         { operations, rounds: short ? 1 : 25, time: short ? 0 : 25 }
       )
     )
-    for (const [name, { server }] of peers) count(`exchanges of ${name} while its token is fresh`, server.exchanges, 0)
+    for (const [name, { server }] of peers)
+      count(`token requests of ${name} while its token is fresh`, server.tokenRequests, 0)
     const line = (name: string, limit: string) => ({
       figure: span(cost(name).median),
       ratio: times(against(name, limit))
@@ -88,7 +89,7 @@ export const read = ({ short }: Extent): Promise<Part> =>
       rows: [
         {
           work: "read a fresh token, in a running fiber",
-          limit: `one look at a clock, ${span(cost("limit").median)}`,
+          limit: `one reading of a clock, ${span(cost("limit").median)}`,
           ...line("session", "limit"),
           budget: "≤ 1.3 ×",
           met: against("session", "limit").median <= 1.3

@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { Duration, Effect, Random, type Scope } from "effect"
-import type * as Session from "#auth/Session"
-import * as SessionMap from "#auth/SessionMap"
+import type * as Session from "#auth/session/Session"
+import * as SessionMap from "#auth/tenants/SessionMap"
 import * as child from "./child.js"
 import { times as loop } from "./loop.js"
 import { cpu, measure } from "./measure.js"
@@ -10,29 +10,29 @@ import { bytes, count, type Extent, type Part, span, times } from "./Row.js"
 import * as Server from "./Server.js"
 import { figure, percentile, ratios } from "./statistics.js"
 
-/** What came of sessions that were renewed for a while. */
+/** The results of sessions that were renewed for a while. */
 export interface Renewed {
   readonly renewals: number
-  /** CPU time in milliseconds, all of it. */
+  /** The CPU time of the process, in milliseconds. */
   readonly cpu: number
-  /** In bytes, of all of it. */
+  /** The heap of the process, in bytes. */
   readonly heap: number
-  /** How much later than planned each renewal began, in milliseconds: half of them, 99 of 100, the last one. */
-  readonly late: { readonly median: number; readonly p99: number; readonly most: number }
-  /** Sessions whose token ended before another came. */
+  /** How much later than planned renewals began, in milliseconds: the median, the 99th percentile, the maximum. */
+  readonly late: { readonly median: number; readonly p99: number; readonly max: number }
+  /** Sessions whose token expired before it was replaced. */
   readonly missed: number
-  /** How long it was, in seconds. */
+  /** The duration, in seconds. */
   readonly seconds: number
 }
 
-/** Hears of each exchange, and compares it with the moment that was planned when the one before it ended. */
+/** Compares the time of each refresh with the time that was planned for it at the end of the previous one. */
 const watch = (lifetime: number, renewalAge: number) => {
   const last = new Map<string, number>()
   const late: Array<number> = []
   let open = false
   let missed = 0
   return {
-    told: (account: string) => {
+    onRefresh: (account: string) => {
       const now = performance.now()
       const before = last.get(account)
       if (open && before !== undefined) {
@@ -45,30 +45,30 @@ const watch = (lifetime: number, renewalAge: number) => {
       open = true
     },
     any: () => late.length > 0,
-    /** Who is due by now and was not renewed is missed as well. */
+    /** A session that is overdue by now is missed too. */
     end: () => {
       const now = performance.now()
       for (const before of last.values()) if (now - before >= lifetime) missed++
       return {
         renewals: late.length,
         missed,
-        late: { median: percentile(late, 0.5), p99: percentile(late, 0.99), most: percentile(late, 1) }
+        late: { median: percentile(late, 0.5), p99: percentile(late, 0.99), max: percentile(late, 1) }
       }
     }
   }
 }
 
-/** Tokens of so many milliseconds are renewed after four fifths of that, as there is no chance in these runs. */
+/** A token is renewed after this share of its lifetime, because these runs have no random jitter. */
 const share = 0.8
 
 type Start = (
   lifetime: Duration.Duration,
-  told: (account: string) => void
+  onRefresh: (account: string) => void
 ) => Effect.Effect<(n: number) => Effect.Effect<unknown, unknown>, unknown, Scope.Scope>
 
-const bySessions: Start = (lifetime, told) =>
+const bySessions: Start = (lifetime, onRefresh) =>
   Effect.gen(function* () {
-    const { provider } = ours.direct(lifetime, told)
+    const { provider } = ours.direct(lifetime, onRefresh)
     const map = yield* Effect.provideService(
       SessionMap.make({
         idleTimeToLive: "1 day",
@@ -80,10 +80,10 @@ const bySessions: Start = (lifetime, told) =>
     return (n) => map.accessToken(`tenant-${n}`)
   })
 
-/** The limit: a plain object for each, one fiber for all, and a heap that says who is next. */
-const byHeap: Start = (lifetime, told) =>
+/** The limit: a plain object for each session, one fiber for all, and a heap with the next one at its head. */
+const byHeap: Start = (lifetime, onRefresh) =>
   Effect.gen(function* () {
-    const { provider } = ours.direct(lifetime, told)
+    const { provider } = ours.direct(lifetime, onRefresh)
     const after = Duration.toMillis(lifetime) * share
     const heap = new Heap<Plain>()
     const renew = (plain: Plain) =>
@@ -96,7 +96,7 @@ const byHeap: Start = (lifetime, told) =>
       const head = heap.peek()
       if (head === undefined) return Effect.sleep(10)
       const wait = head.at - performance.now()
-      // What is entered meanwhile is due later: all tokens live equally long.
+      // What is pushed meanwhile is due later, because all tokens have the same lifetime.
       if (wait > 0) return Effect.sleep(wait)
       heap.pop()
       return Effect.forkDaemon(renew(head))
@@ -134,8 +134,8 @@ class Heap<A extends { readonly at: number }> {
     if (last === undefined || this.items.length === 0) return
     let n = 0
     for (;;) {
-      const left = 2 * n + 1
-      const less = this.at(left + 1) < this.at(left) ? left + 1 : left
+      const child = 2 * n + 1
+      const less = this.at(child + 1) < this.at(child) ? child + 1 : child
       if (this.at(less) >= last.at) break
       this.items[n] = this.items[less] as A
       n = less
@@ -148,14 +148,14 @@ class Heap<A extends { readonly at: number }> {
   }
 }
 
-/** Opens sessions at an even pace over one round of renewals, and then looks on for so many seconds. */
-const hold =
+/** Opens sessions at an even pace over one round of renewals, and then measures for `seconds`. */
+const run =
   (start: Start, lifetime: Duration.Duration, opening: Duration.Duration) =>
   (sessions: number, seconds: number): Effect.Effect<Renewed, unknown> =>
     Effect.gen(function* () {
       const whole = Duration.toMillis(lifetime)
       const watcher = watch(whole, whole * share)
-      const open = yield* start(lifetime, watcher.told)
+      const open = yield* start(lifetime, watcher.onRefresh)
       const began = performance.now()
       const pace = Duration.toMillis(opening) / sessions
       for (let n = 0; n < sessions; n++) {
@@ -167,14 +167,14 @@ const hold =
       watcher.begin()
       const since = performance.now()
       const used = cpu()
-      // On a machine that is too busy for even one of them, it looks on for longer.
+      // Longer, if the machine was too busy for even one renewal.
       yield* Effect.repeat(Effect.sleep(`${seconds} seconds`), { until: () => watcher.any(), times: 30 })
       const spent = cpu() - used
       const seen = watcher.end()
       const lasted = (performance.now() - since) / 1000
       globalThis.gc?.()
       return { ...seen, cpu: spent, seconds: lasted, heap: process.memoryUsage().heapUsed }
-      // Without chance, what is planned is known outside: four fifths of the lifetime, to the millisecond.
+      // Without jitter the planned time is known here: four fifths of the lifetime, to the millisecond.
     }).pipe(Effect.scoped, Effect.withRandom(Random.fixed([0])))
 
 const brief = [Duration.millis(1250), Duration.millis(900)] as const
@@ -183,13 +183,13 @@ const minute = [Duration.minutes(1), Duration.seconds(44)] as const
 export const contenders: Readonly<
   Record<string, (sessions: number, seconds: number) => Effect.Effect<Renewed, unknown>>
 > = {
-  sessions: hold(bySessions, ...brief),
-  heap: hold(byHeap, ...brief),
-  soak: hold(bySessions, ...minute),
-  soakHeap: hold(byHeap, ...minute)
+  sessions: run(bySessions, ...brief),
+  heap: run(byHeap, ...brief),
+  soak: run(bySessions, ...minute),
+  soakHeap: run(byHeap, ...minute)
 }
 
-/** A renewal that fires: what it costs beyond the exchange, which costs next to nothing here. */
+/** Measures the cost of a renewal beyond its token request, which costs next to nothing here. */
 const fires = async (short: boolean): Promise<Part> => {
   const sessions = short ? 50 : 500
   const each: Record<"sessions" | "heap", Array<number>> = { sessions: [], heap: [] }
@@ -201,25 +201,25 @@ const fires = async (short: boolean): Promise<Part> => {
       each[name].push((renewed.cpu * 1e6) / renewed.renewals)
     }
   }
-  const exchange = await bare(short, plain)
-  const beyond = (values: ReadonlyArray<number>) => values.map((value) => value - exchange.direct)
+  const tokenRequest = await bare(short, plain)
+  const beyond = (values: ReadonlyArray<number>) => values.map((value) => value - tokenRequest.direct)
   const ratio = figure(ratios(beyond(each.sessions), beyond(each.heap)))
-  const whole = figure(each.sessions).median - exchange.direct
+  const whole = figure(each.sessions).median - tokenRequest.direct
   return {
     rows: [
       {
-        work: "a renewal that fires, beyond the exchange",
+        work: "a renewal, beyond the token request",
         limit: `one fiber and a heap, ${span(figure(beyond(each.heap)).median)}`,
-        figure: `${span(whole)}; beside an exchange over a stub transport, ${span(exchange.served)}`,
-        ratio: `${times(ratio)}; exchange and all, ${((whole + exchange.served) / (figure(beyond(each.heap)).median + exchange.served)).toFixed(2)} ×`,
+        figure: `${span(whole)}; beside a token request over a stub transport, ${span(tokenRequest.served)}`,
+        ratio: `${times(ratio)}; token request included, ${((whole + tokenRequest.served) / (figure(beyond(each.heap)).median + tokenRequest.served)).toFixed(2)} ×`,
         budget: "≤ 1.2 ×",
         met: ratio.median <= 1.2
       },
       {
-        work: "spans of an exchange: on, against off",
-        limit: `the tracer off, ${span(exchange.untraced)}`,
-        figure: span(exchange.traced),
-        ratio: `${(exchange.traced / exchange.untraced).toFixed(2)} ×`,
+        work: "spans of a token request: on, against off",
+        limit: `the tracer off, ${span(tokenRequest.untraced)}`,
+        figure: span(tokenRequest.traced),
+        ratio: `${(tokenRequest.traced / tokenRequest.untraced).toFixed(2)} ×`,
         budget: "reported",
         met: undefined
       }
@@ -227,7 +227,7 @@ const fires = async (short: boolean): Promise<Part> => {
   }
 }
 
-/** An exchange by itself, and one by a session, with and without spans. */
+/** Measures a bare token request, and one of a session with and without spans. */
 const bare = (short: boolean, server: Server.Server) =>
   Effect.gen(function* () {
     const client = ours.client(server)
@@ -256,12 +256,12 @@ const bare = (short: boolean, server: Server.Server) =>
     }
   }).pipe(Effect.scoped, Effect.runPromise)
 
-/** A hundred thousand sessions with tokens of a minute, held for two minutes. */
+/** Renews 100,000 sessions with tokens of a minute for two minutes. */
 const soak = async (short: boolean): Promise<Part> => {
   const sessions = short ? 50 : 100_000
   const seconds = short ? 1 : 120
   const limit = short ? undefined : await child.run<Renewed>("renewal", ["soakHeap", String(sessions), "10"])
-  const { cpu, heap, late, missed, renewals, ...held } = await child.run<Renewed>("renewal", [
+  const { cpu, heap, late, missed, renewals, ...rest } = await child.run<Renewed>("renewal", [
     short ? "sessions" : "soak",
     String(sessions),
     String(seconds)
@@ -272,13 +272,13 @@ const soak = async (short: boolean): Promise<Part> => {
   return {
     rows: [
       {
-        work: `${sessions.toLocaleString("en")} sessions with tokens of a minute, renewed for ${held.seconds.toFixed(0)} s`,
+        work: `${sessions.toLocaleString("en")} sessions with tokens of a minute, renewed for ${rest.seconds.toFixed(0)} s`,
         limit:
           limit === undefined
             ? ""
             : `one fiber and a heap: ${(limit.renewals / limit.seconds).toFixed(0)} renewals a second, ${busy(limit)}, late by ${limit.late.p99.toFixed(1)} ms (p99)`,
-        figure: `${(renewals / held.seconds).toFixed(0)} renewals a second; ${busy({ cpu, ...held })}; heap ${bytes(heap)}; late by ${late.median.toFixed(1)} ms (half), ${late.p99.toFixed(1)} ms (p99), ${late.most.toFixed(0)} ms (the last); ${missed} missed`,
-        ratio: limit === undefined ? "" : `CPU ${(cpu / held.seconds / (limit.cpu / limit.seconds)).toFixed(1)} ×`,
+        figure: `${(renewals / rest.seconds).toFixed(0)} renewals a second; ${busy({ cpu, ...rest })}; heap ${bytes(heap)}; late by ${late.median.toFixed(1)} ms (half), ${late.p99.toFixed(1)} ms (p99), ${late.max.toFixed(0)} ms (the last); ${missed} missed`,
+        ratio: limit === undefined ? "" : `CPU ${(cpu / rest.seconds / (limit.cpu / limit.seconds)).toFixed(1)} ×`,
         budget: "0 missed",
         met: missed === 0
       }
@@ -286,7 +286,7 @@ const soak = async (short: boolean): Promise<Part> => {
   }
 }
 
-/** Renewals in the background: what one costs, and whether very many of them come in time. */
+/** Measures background renewals: the cost of one, and whether very many are in time. */
 export const renewal = async ({ short }: Extent): Promise<Part> => {
   const one = await fires(short)
   const many = await soak(short)

@@ -14,7 +14,7 @@ const table = (head: ReadonlyArray<string>, lines: ReadonlyArray<ReadonlyArray<s
 
 const verdict = ({ met }: Row) => (met === undefined ? "reported" : met ? "met" : "**not met**")
 
-/** The versions that were measured: the root's for Effect, the bench's own for its peers. */
+/** The measured versions: those of the root for Effect, and those of the bench for its peers. */
 const versions = () => {
   const version = (path: string) => (JSON.parse(readFileSync(here(path), "utf8")) as { version: string }).version
   const { dependencies } = JSON.parse(readFileSync(here("package.json"), "utf8")) as {
@@ -27,7 +27,7 @@ const versions = () => {
   ].join(", ")
 }
 
-/** Asked for when a run begins: what is built then is what it measures. */
+/** Read when a run begins, because it measures what was built then. */
 const revision = (() => {
   try {
     return execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: here("."), encoding: "utf8" }).trim()
@@ -69,7 +69,7 @@ export const write = (parts: ReadonlyArray<Part>, minutes: number): void => {
   writeFileSync(here("RESULTS.md"), `${page(parts, minutes)}\n`)
 }
 
-/** What a terminal shows. */
+/** Prints the results to the terminal. */
 export const print = (name: string, { asides = [], rows }: Part, seconds: number): void => {
   console.log(`\n${name} (${seconds.toFixed(1)} s)`)
   for (const row of rows) {

@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url"
 import { HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Effect } from "effect"
-import * as AuthHttpClient from "#auth/AuthHttpClient"
-import * as AuthProvider from "#auth/AuthProvider"
-import * as Session from "#auth/Session"
+import * as AuthHttpClient from "#auth/client/AuthHttpClient"
+import * as AuthProvider from "#auth/provider/AuthProvider"
+import * as Session from "#auth/session/Session"
 import * as limits from "./limits.js"
 import { times as loop } from "./loop.js"
 import { measure } from "./measure.js"
@@ -15,7 +15,7 @@ import { count, type Extent, type Part, type Row, span, times } from "./Row.js"
 import * as Server from "./Server.js"
 import { differences, figure, interval, ratios } from "./statistics.js"
 
-/** Those that the budget says must cost more than this library. */
+/** The peers that, by the budget, must cost more than this library. */
 const slower = [
   "@azure/core-rest-pipeline",
   "google-auth-library",
@@ -37,7 +37,7 @@ const authorized = (bare: HttpClient.HttpClient, lifetime: "fresh" | "spent", ba
 
 const url = `${ours.origin}/orders`
 
-/** A request over a transport that costs nothing: what authorizing it adds. */
+/** Measures what authorization adds to a request over a transport that costs nothing. */
 const stubbed = ({ short }: Extent): Promise<Part> =>
   Effect.gen(function* () {
     const operations = short ? 10 : 1000
@@ -124,7 +124,7 @@ const names: Readonly<Record<string, string>> = {
   limitUntraced: "limit, tracer off"
 }
 
-/** A server in a process of its own, so that its CPU time is not ours. */
+/** Starts a server in a process of its own, so that its CPU time does not count. */
 const elsewhere = Effect.acquireRelease(
   Effect.async<{ readonly port: number; readonly stop: () => void }>((resume) => {
     const child = fork(fileURLToPath(new URL("children/server.mjs", import.meta.url)), { execArgv: [] })
@@ -133,7 +133,7 @@ const elsewhere = Effect.acquireRelease(
   ({ stop }) => Effect.sync(stop)
 )
 
-/** Real requests over loopback: whether the CPU time of authorizing them can be told from nothing. */
+/** Measures real requests over loopback: whether the CPU time of authorization can be told from zero. */
 const served = ({ short }: Extent): Promise<Part> =>
   Effect.gen(function* () {
     const { port } = yield* elsewhere
@@ -174,23 +174,23 @@ const crowd = 64
 
 const pause = (millis: number) => new Promise<void>((done) => setTimeout(done, millis))
 
-/** What came of so many requests at once whose token the server no longer takes. */
+/** The results of concurrent requests with a revoked token. */
 interface Outcome {
   readonly succeeded: number
-  readonly exchanges: number
+  readonly tokenRequests: number
 }
 
 /**
- * The requests are answered one after another over 64 ms, and the exchange takes 15: some learn that the old token is no
- * good when there is a new one already.
+ * Responds to the requests one after another over 64 ms, and to a token request after 15 ms. So some get their 401 when
+ * there is a new token already.
  */
 const slowly = (server: Server.Server) => {
-  let asked = 0
-  return async (sent: Server.Sent): Promise<Server.Answered> => {
+  let requests = 0
+  return async (sent: Server.SentRequest): Promise<Server.ServerResponse> => {
     const isToken = new URL(sent.url, url).pathname.includes("/token")
-    const answered = isToken ? undefined : server.handle(sent)
-    await pause(isToken ? 15 : asked++ % crowd)
-    return answered ?? server.token(sent.body)
+    const response = isToken ? undefined : server.handle(sent)
+    await pause(isToken ? 15 : requests++ % crowd)
+    return response ?? server.token(sent.body)
   }
 }
 
@@ -198,15 +198,15 @@ const oursRejected = (): Promise<Outcome> =>
   Effect.gen(function* () {
     const server = Server.make(3600, true)
     const send = slowly(server)
-    const bare = ours.over((sent) => Effect.promise(() => send(sent)))
+    const bare = ours.clientOf((sent) => Effect.promise(() => send(sent)))
     const client = yield* authorized(bare, "fresh")
     const statuses = yield* Effect.forEach(
       Array.from({ length: crowd }),
       () =>
-        Effect.map(Effect.either(client.get(url)), (answer) => answer._tag === "Right" && answer.right.status === 200),
+        Effect.map(Effect.either(client.get(url)), (result) => result._tag === "Right" && result.right.status === 200),
       { concurrency: "unbounded" }
     )
-    return { succeeded: statuses.filter(Boolean).length, exchanges: server.exchanges }
+    return { succeeded: statuses.filter(Boolean).length, tokenRequests: server.tokenRequests }
   }).pipe(Effect.scoped, Effect.runPromise)
 
 const quietly = async <A>(run: () => Promise<A>): Promise<A> => {
@@ -223,39 +223,39 @@ const rejected = async ({ short }: Extent): Promise<Part> => {
   const runs = short ? 2 : 10
   const outcomes: Array<Outcome> = []
   for (let n = 0; n < runs; n++) outcomes.push(await oursRejected())
-  for (const { exchanges, succeeded } of outcomes) {
+  for (const { tokenRequests, succeeded } of outcomes) {
     count("requests of 64 that succeed after a 401", succeeded, crowd)
-    count("exchanges for 64 requests that met a 401", exchanges, 1)
+    count("token requests for 64 requests that met a 401", tokenRequests, 1)
   }
   const peers: Array<ReadonlyArray<string>> = []
   for (const [name, { request, server }] of await Peers.all(() => Server.make(3600, true), "fresh", slowly)) {
     if (request === undefined) continue
     const statuses = await quietly(() => Promise.allSettled(Array.from({ length: crowd }, request)))
     const succeeded = statuses.filter((one) => one.status === "fulfilled" && one.value === 200).length
-    peers.push([name, `${succeeded} of ${crowd}`, String(server.exchanges)])
+    peers.push([name, `${succeeded} of ${crowd}`, String(server.tokenRequests)])
   }
   return {
     rows: [
       {
-        work: "64 concurrent requests meet a 401, with a refresh token of one use",
-        limit: "64 of 64, 1 exchange",
-        figure: `64 of 64, 1 exchange, in each of ${runs} runs`,
+        work: "64 concurrent requests meet a 401, with a single-use refresh token",
+        limit: "64 of 64, 1 token request",
+        figure: `64 of 64, 1 token request, in each of ${runs} runs`,
         ratio: "",
-        budget: "64 of 64, 1 exchange, every run",
+        budget: "64 of 64, 1 token request, every run",
         met: true
       }
     ],
     asides: [
       {
         title: "64 concurrent requests meet a 401",
-        head: ["contender", "succeed", "exchanges"],
+        head: ["contender", "succeed", "token requests"],
         lines: [["this library", "64 of 64", "1"], ...peers]
       }
     ]
   }
 }
 
-/** Authorized requests: without a network, over loopback, and when the token turns out to be no good. */
+/** Measures authorized requests: without a network, over loopback, and with a revoked token. */
 export const request = async (extent: Extent): Promise<Part> => {
   const parts = [await stubbed(extent), await served(extent), await rejected(extent)]
   return { rows: parts.flatMap(({ rows }) => rows), asides: parts.flatMap(({ asides = [] }) => asides) }

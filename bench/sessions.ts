@@ -1,17 +1,20 @@
 import { HttpClient } from "@effect/platform"
 import { Duration, Effect } from "effect"
-import * as SessionMap from "#auth/SessionMap"
+import * as SessionMap from "#auth/tenants/SessionMap"
 import * as child from "./child.js"
 import { cpu } from "./measure.js"
 import * as ours from "./ours.js"
 import { bytes, count, type Extent, type Part, type Row, span } from "./Row.js"
 
-/** What so many idle sessions cost. Bytes and nanoseconds for each; the CPU time of idling in milliseconds a minute. */
+/** The cost of idle sessions. */
 export interface Cost {
+  /** In bytes, of each session. */
   readonly heap: number
+  /** In nanoseconds of CPU time, of each session. */
   readonly creation: number
+  /** In milliseconds of CPU time a minute, of all sessions. */
   readonly idle: number
-  readonly exchanges: number
+  readonly tokenRequests: number
 }
 
 const collected = (): number => {
@@ -27,7 +30,7 @@ const idling = (seconds: number): Effect.Effect<number> =>
     return ((cpu() - before) * 60) / seconds
   })
 
-/** Does something once for each, and tells the bytes and the CPU time that each took. */
+/** Creates sessions, and returns the bytes and the CPU time of each. `keep` stays reachable meanwhile. */
 const costOf = <A, E>(sessions: number, create: (n: number) => Effect.Effect<A, E>, idle: number, keep: unknown) =>
   Effect.gen(function* () {
     const heap = collected()
@@ -36,14 +39,14 @@ const costOf = <A, E>(sessions: number, create: (n: number) => Effect.Effect<A, 
     const creation = ((cpu() - began) * 1e6) / sessions
     const each = (collected() - heap) / sessions
     const idled = idle === 0 ? 0 : yield* idling(idle)
-    return { heap: each, creation, idle: idled, kept: keep !== undefined }
+    return { heap: each, creation, idle: idled, reachable: keep !== undefined }
   })
 
-/** So many sessions that the code they share is compiled by then, which belongs to none of them. */
+/** How many sessions are made first, so that their code is compiled before the measurement. */
 const warm = 3000
 
 export const contenders: Readonly<Record<string, (sessions: number, idle: number) => Effect.Effect<Cost, unknown>>> = {
-  /** Sessions that renew in the background, each of which got its token by an exchange, and rests in the store in memory. */
+  /** Sessions that renew in the background. Each got its token by a token request and is in the store in memory. */
   sessions: (sessions, idle) =>
     Effect.gen(function* () {
       const direct = ours.direct(Duration.hours(1))
@@ -62,9 +65,9 @@ export const contenders: Readonly<Record<string, (sessions: number, idle: number
         { discard: true }
       )
       const cost = yield* costOf(sessions, (n) => map.accessToken(`tenant-${n}`), idle, map)
-      return { ...cost, exchanges: direct.exchanges - warm }
+      return { ...cost, tokenRequests: direct.tokenRequests - warm }
     }).pipe(Effect.scoped),
-  /** What a program without any library would keep: a plain object with the same texts. */
+  /** Plain objects with the same texts, as a program without any library would have. */
   plain: (sessions, idle) =>
     Effect.gen(function* () {
       const map = new Map<string, unknown>()
@@ -77,15 +80,15 @@ export const contenders: Readonly<Record<string, (sessions: number, idle: number
           })
         )
       const cost = yield* costOf(sessions, create, idle, map)
-      return { ...cost, exchanges: map.size }
+      return { ...cost, tokenRequests: map.size }
     }),
-  /** A process that has nothing and sleeps. */
-  nothing: (_, idle) => Effect.map(idling(idle), (idle) => ({ heap: 0, creation: 0, idle, exchanges: 0 }))
+  /** A process without sessions that sleeps. */
+  nothing: (_, idle) => Effect.map(idling(idle), (idle) => ({ heap: 0, creation: 0, idle, tokenRequests: 0 }))
 }
 
 const budget = 2500
 
-/** Sessions that nobody uses just now: what they weigh, what it takes to make them, and what they do meanwhile. */
+/** Measures idle sessions: their heap, their creation and their CPU time. */
 export const sessions = async ({ million, short }: Extent): Promise<Part> => {
   const sizes = short ? [100] : [100, 1000, 10_000, 100_000, ...(million ? [1_000_000] : [])]
   const idle = short ? 0 : 10
@@ -95,7 +98,7 @@ export const sessions = async ({ million, short }: Extent): Promise<Part> => {
   for (const size of sizes) {
     const plain = await cost("plain", size)
     const one = await cost("sessions", size)
-    count(`exchanges of ${size} sessions`, one.exchanges, size)
+    count(`token requests of ${size} sessions`, one.tokenRequests, size)
     if (!short) sleeping.push((await cost("nothing", 0)).idle)
     found.push({ size, ours: one, plain })
   }
@@ -133,7 +136,8 @@ export const sessions = async ({ million, short }: Extent): Promise<Part> => {
     ],
     plots: (["heap", "creation"] as const).map((what) => ({
       file: `sessions-${what}.svg`,
-      title: what === "heap" ? "Heap of an idle session" : "CPU time of making a session, its first exchange included",
+      title:
+        what === "heap" ? "Heap of an idle session" : "CPU time of making a session, its first token request included",
       x: "sessions",
       y: what === "heap" ? "bytes" : "µs",
       series: [

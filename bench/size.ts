@@ -28,7 +28,7 @@ const bare = `
 
 const compressed = (code: string) => gzipSync(code, { level: 9 }).length
 
-/** The part of a real bundle that this library wrote: each file begins with a line that names it. */
+/** Returns the part of a bundle that is of this library. Each file in it begins with a line that names it. */
 const own = (code: string): string =>
   code
     .split(/^(?=\/\/ \S+\.[jt]s$)/m)
@@ -40,18 +40,18 @@ const bundle = async () => {
   const named = await make(program, { minify: false, minifyIdentifiers: true, minifySyntax: true })
   const { code } = await transform(own(named.code), { minifyWhitespace: true, target: "es2022", format: "esm" })
   const all = (await make(program)).gzipped - (await make(bare)).gzipped
-  const strangers = named.parts.map(([path]) => path).filter((path) => foreign.test(path))
+  const others = named.parts.map(([path]) => path).filter((path) => foreign.test(path))
   return {
     work: "the library's own bytes in a bundle of the web, with one provider",
     limit: "0",
-    figure: `${compressed(code)} B, compressed; with what it needs of Effect beyond \`HttpClient\`, ${all} B; other providers and stores in it: ${strangers.length}`,
+    figure: `${compressed(code)} B, compressed; with what it needs of Effect beyond \`HttpClient\`, ${all} B; other providers and stores in it: ${others.length}`,
     ratio: "",
     budget: "≤ 9,000 B, and none",
-    met: compressed(code) <= 9000 && strangers.length === 0
+    met: compressed(code) <= 9000 && others.length === 0
   }
 }
 
-/** The modules of Effect that a module needs, its own imports' included. */
+/** Returns the modules of Effect that a module imports, directly or through others. */
 const needs = (file: string, found = new Set<string>(), seen = new Set<string>()): ReadonlySet<string> => {
   if (seen.has(file)) return found
   seen.add(file)
@@ -64,8 +64,8 @@ const needs = (file: string, found = new Set<string>(), seen = new Set<string>()
   return found
 }
 
-/** The CPU time, in milliseconds, of a process that does nothing but read a module. */
-const reading = (file: string): number => {
+/** Returns the CPU time, in milliseconds, of a process that only imports a module. */
+const importing = (file: string): number => {
   const source = `await import(${JSON.stringify(file)}); const { user, system } = process.cpuUsage(); console.log((user + system) / 1000)`
   return Number(execFileSync(process.execPath, ["--input-type=module", "-e", source], { encoding: "utf8" }))
 }
@@ -84,7 +84,7 @@ const imports = ({ short }: Extent) => {
   writeFileSync(files.barrels, 'import "effect"\nimport "@effect/platform"\n')
   const spent = { nothing: [] as number[], peers: [] as number[], barrels: [] as number[], violet: [] as number[] }
   for (let round = 0; round < (short ? 1 : 15); round++) {
-    for (const name of Object.keys(spent) as Array<keyof typeof spent>) spent[name].push(reading(files[name]))
+    for (const name of Object.keys(spent) as Array<keyof typeof spent>) spent[name].push(importing(files[name]))
   }
   count("imports of Effect that are whole barrels", names.filter((name) => /^(@effect\/)?\w+$/.test(name)).length, 0)
   const net = (name: keyof typeof spent) => spent[name].map((value, round) => value - (spent.nothing[round] ?? 0))
@@ -100,5 +100,5 @@ const imports = ({ short }: Extent) => {
   }
 }
 
-/** What the library weighs: in a bundle, and when a process starts. */
+/** Measures the size of the library in a bundle, and the time of its import. */
 export const size = async (extent: Extent): Promise<Part> => ({ rows: [await bundle(), imports(extent)] })

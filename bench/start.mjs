@@ -1,6 +1,6 @@
 /**
- * What `npm run bench` runs: installs the peers if they are missing, builds the library as its users get it, plain
- * JavaScript in a folder of its own, and starts the benchmark.
+ * The program of `npm run bench`. It installs the peers if they are missing, builds the library as JavaScript, as its
+ * users get it, and starts the benchmark.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
@@ -16,5 +16,6 @@ const run = (command, ...args) => {
 if (!existsSync(`${root}/bench/node_modules`)) run("npm", "ci", "--prefix", "bench", "--no-audit", "--no-fund")
 rmSync(`${root}/bench/.build`, { recursive: true, force: true })
 run("npx", "tsc", "-p", "tsconfig.build.json", "--outDir", "bench/.build", "--declarationMap", "false")
-// Much of what is measured dies young; the room that Node gives it by default makes its collector the measured thing.
+// Most objects of the benchmark are short-lived. In the young generation of Node's default size, garbage collection
+// would dominate the figures.
 run("node", "--expose-gc", "--max-semi-space-size=64", "--import", "tsx", "bench/main.ts", ...process.argv.slice(2))

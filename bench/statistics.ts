@@ -1,4 +1,4 @@
-/** A figure, and where the middle half of the rounds lay. */
+/** The median of all rounds, and the bounds of their middle half. */
 export interface Figure {
   readonly median: number
   readonly low: number
@@ -28,14 +28,14 @@ const pairwise =
   (one: ReadonlyArray<number>, other: ReadonlyArray<number>): ReadonlyArray<number> =>
     one.map((value, round) => f(value, other[round] ?? Number.NaN))
 
-/** How many times the other one it is, round by round: what slowed a whole round down falls out. */
+/** Returns the ratio of each round, so that a disturbance of a whole round cancels out. */
 export const ratios = pairwise((a, b) => a / b)
 
 export const differences = pairwise((a, b) => a - b)
 
 /**
- * The 95 % confidence interval of a median, by the bootstrap. Its chance is the same in each run, so that the same figures
- * give the same interval.
+ * Returns the 95 % confidence interval of a median, by the bootstrap. Its random numbers are the same in each run, so
+ * that the same figures give the same interval.
  */
 export const interval = (values: ReadonlyArray<number>): readonly [low: number, high: number] => {
   let seed = 1

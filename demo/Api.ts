@@ -1,11 +1,11 @@
-/** What the demo needs to know of one API; the rest of this folder is the same for all of them. */
+/** The parts of the demo that differ between the APIs. */
 import type { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import type { Duration, Effect, Layer, ParseResult } from "effect"
 import type { Auth, AuthError } from "../src/index.js"
 import type * as Sandbox from "../src/testing/internal/sandbox.js"
 
 export interface Page {
-  /** Which page the API says this is, if it says so. */
+  /** The number of the page, if the response states it. */
   readonly number: number | undefined
   readonly items: number
   readonly last: boolean
@@ -15,12 +15,12 @@ type Signed = Layer.Layer<Auth.Services, AuthError.Misconfigured, HttpClient.Htt
 
 export interface Api {
   readonly name: string
-  /** How to talk to the true API, where one is known to have pages; with any of the variables set, there is no sandbox. */
+  /** The real API, if one with pages is known. It replaces the sandbox if any of the variables is set. */
   readonly live?: { readonly variables: ReadonlyArray<string>; readonly layer: Signed } | undefined
   readonly sandbox: (options: { readonly lifetime: Duration.DurationInput }) => Effect.Effect<Sandbox.Service>
   readonly layerSandbox: (baseUrl: string) => Signed
-  /** Whether a request goes to the token endpoint. */
-  readonly isExchange: (path: string) => boolean
+  /** Tells whether a request is a token request. */
+  readonly isTokenRequest: (path: string) => boolean
   readonly page: (number: number) => HttpClientRequest.HttpClientRequest
   readonly readPage: (
     response: HttpClientResponse.HttpClientResponse

@@ -1,13 +1,13 @@
-/** What the sandbox's process tells the demo, one line of JSON for each event. */
+/** The events that the process of the sandbox reports to the demo, as one line of JSON each. */
 import { Schema } from "effect"
 import { Report } from "../src/testing/internal/sandboxLog.js"
 
 export const Event = Schema.Union(
   Schema.TaggedStruct("Listening", { url: Schema.String }),
   Schema.TaggedStruct("Revoked", {}),
-  /** How many requests were answered 401 within a second of a revocation. */
+  /** The number of requests with a response of 401 within a second of a revocation. */
   Schema.TaggedStruct("Noticed", { rejections: Schema.Number }),
-  Schema.TaggedStruct("AnswerLost", {}),
+  Schema.TaggedStruct("ResponseLost", {}),
   Schema.TaggedStruct("OutageBegan", { seconds: Schema.Number }),
   Schema.TaggedStruct("OutageEnded", {}),
   Schema.TaggedStruct("ScriptEnded", {}),

@@ -1,4 +1,4 @@
-/** What the demo measures on its own side of the wire. */
+/** The counts of the demo on its own side of the network. */
 import { HttpClient } from "@effect/platform"
 import { Effect, Ref } from "effect"
 import type { Api } from "./Api.js"
@@ -9,20 +9,20 @@ export interface Lane {
 }
 
 export interface Readings {
-  /** Pages that arrived, and those that did not in spite of all retries. */
+  /** Pages that arrived, and pages that did not in spite of all retries. */
   readonly arrived: number
   readonly missing: number
-  /** How often a pipeline asked again for a page that had not come. */
+  /** How often a pipeline requested a page again that had not arrived. */
   readonly retried: number
-  /** Requests of the API that went out, and those of them that were answered 401. */
+  /** Requests of the API, and those of them with a response of 401. */
   readonly requests: number
   readonly rejected: number
-  readonly exchanges: number
+  readonly tokenRequests: number
   readonly inFlight: number
-  readonly mostExchanging: number
-  /** Exchanges that were turned away with a status, and those that got no answer. */
-  readonly turnedAway: number
-  readonly unanswered: number
+  readonly maxInFlight: number
+  /** Token requests with an error response, and token requests without a response. */
+  readonly refused: number
+  readonly lost: number
   readonly lanes: ReadonlyArray<Lane>
 }
 
@@ -35,11 +35,11 @@ export const make = (lanes: number): Effect.Effect<Meter> =>
     retried: 0,
     requests: 0,
     rejected: 0,
-    exchanges: 0,
+    tokenRequests: 0,
     inFlight: 0,
-    mostExchanging: 0,
-    turnedAway: 0,
-    unanswered: 0,
+    maxInFlight: 0,
+    refused: 0,
+    lost: 0,
     lanes: Array.from({ length: lanes }, () => ({ page: 1, retrying: false }))
   })
 
@@ -54,21 +54,21 @@ export const setLane = (meter: Meter, nth: number, lane: Lane): Effect.Effect<vo
     lanes: readings.lanes.map((old, index) => (index === nth ? lane : old))
   }))
 
-/** The bare client, with every request that leaves the process counted: those of the session as well. */
+/** Returns a client that counts every request that leaves the process, those of the session included. */
 export const metered = (bare: HttpClient.HttpClient, api: Api, meter: Meter): HttpClient.HttpClient =>
   HttpClient.transform(bare, (send, request) =>
-    api.isExchange(request.url)
+    api.isTokenRequest(request.url)
       ? Effect.acquireUseRelease(
           Ref.update(meter, (readings) => ({
             ...readings,
-            exchanges: readings.exchanges + 1,
+            tokenRequests: readings.tokenRequests + 1,
             inFlight: readings.inFlight + 1,
-            mostExchanging: Math.max(readings.mostExchanging, readings.inFlight + 1)
+            maxInFlight: Math.max(readings.maxInFlight, readings.inFlight + 1)
           })),
           () =>
             Effect.tapBoth(send, {
-              onFailure: () => count(meter, "unanswered"),
-              onSuccess: ({ status }) => (status >= 400 ? count(meter, "turnedAway") : Effect.void)
+              onFailure: () => count(meter, "lost"),
+              onSuccess: ({ status }) => (status >= 400 ? count(meter, "refused") : Effect.void)
             }),
           () => Ref.update(meter, (readings) => ({ ...readings, inFlight: readings.inFlight - 1 }))
         )

@@ -1,4 +1,4 @@
-/** The timeline: a line for each event and, in a terminal, one last line that is drawn again and again. */
+/** The timeline: one line for each event and, in a terminal, a last line that is redrawn. */
 import { stripVTControlCharacters, styleText } from "node:util"
 import { Terminal } from "@effect/platform"
 import { Clock, Config, Effect, Option, Ref } from "effect"
@@ -9,11 +9,12 @@ type Style = Parameters<typeof styleText>[0]
 const styles: Record<Kind, Style> = { sandbox: "cyan", token: "green", requests: "gray", retry: "yellow", fault: "red" }
 
 export interface Screen {
-  /** Whether there is a last line to draw. */
+  /** Whether the last line is redrawn. */
   readonly live: boolean
   readonly style: (style: Style, text: string) => string
-  /** The timeline begins at the first event. */
+  /** Writes an event. The time of the first one is 0. */
   readonly event: (kind: Kind, text: string) => Effect.Effect<void>
+  /** Redraws the last line. */
   readonly status: (text: string) => Effect.Effect<void>
   /** Writes a line as it is. */
   readonly line: (text: string) => Effect.Effect<void>
@@ -34,7 +35,7 @@ export const make = Effect.gen(function* () {
   const last = yield* Ref.make("")
   const style: Screen["style"] = (format, text) => (live ? styleText(format, text) : text)
 
-  // Nobody looks any more when this fails (`npm run demo | head`); the exit code still counts.
+  // When this fails, nothing reads the output any more (`npm run demo | head`); the exit code still counts.
   yield* Effect.sync(() => process.stdout.on("error", () => {}))
   const write = (text: string) => Effect.ignore(terminal.display(text))
   const erase = live ? "\r\u001b[2K" : ""
@@ -56,7 +57,7 @@ export const make = Effect.gen(function* () {
       yield* line(`${style("gray", at)}  ${style(styles[kind], kind.padEnd(8))}  ${text}`)
     })
 
-  // Whatever ends the demo, the shell's prompt begins on an empty line.
+  // However the demo ends, the prompt of the shell begins on an empty line.
   yield* Effect.addFinalizer(() => status(""))
   return { event, line, live, status, style } satisfies Screen
 })

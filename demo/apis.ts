@@ -9,11 +9,11 @@ const apis: Array.NonEmptyReadonlyArray<Api> = [violet, teletracker, freddy, oau
 
 export class UnknownApi extends Data.TaggedError("UnknownApi")<{ readonly asked: string }> {
   override get message(): string {
-    return `there is no demo called "${this.asked}"; there is: ${apis.map(({ name }) => name).join(", ")}, all`
+    return `there is no demo "${this.asked}"; there are: ${apis.map(({ name }) => name).join(", ")}, all`
   }
 }
 
-/** The APIs that the arguments ask for; the first without any. */
+/** Returns the APIs that the arguments name. Without arguments it is the first one. */
 export const fromArguments = (
   args: ReadonlyArray<string>
 ): Effect.Effect<Array.NonEmptyReadonlyArray<Api>, UnknownApi> => {

@@ -1,14 +1,14 @@
-/** The sandbox's process, seen from the demo. */
+/** Starts the process of the sandbox and reads its events. */
 import { fileURLToPath } from "node:url"
 import { Command } from "@effect/platform"
 import { Data, Deferred, Effect, Schema, Stream } from "effect"
 import { type Counted, type Event, Line } from "./Events.js"
 
 export class SandboxEnded extends Data.TaggedError("SandboxEnded")<Record<never, never>> {
-  override readonly message = "the sandbox's process ended too early; what it wrote to stderr, if anything, is above"
+  override readonly message = "the process of the sandbox ended too early; its stderr is above"
 }
 
-/** Starts the process, which ends with the scope; `onEvent` sees each event once, in order. */
+/** Starts the process, which ends with the scope. `onEvent` gets each event once, in order. */
 export const start = Effect.fnUntraced(function* (name: string, onEvent: (event: Event) => Effect.Effect<void>) {
   const url = yield* Deferred.make<string, SandboxEnded>()
   const scriptEnded = yield* Deferred.make<void, SandboxEnded>()
@@ -22,13 +22,13 @@ export const start = Effect.fnUntraced(function* (name: string, onEvent: (event:
     fileURLToPath(new URL("sandbox.ts", import.meta.url)),
     name
   ).pipe(
-    // It lives for as long as its stdin is open, which the death of this process would close as well.
+    // The process lives as long as its stdin is open. The end of this process closes that too.
     Command.stdin(Stream.execute(Deferred.await(finish))),
     Command.stderr("inherit"),
     Command.start
   )
 
-  const settle = (event: Event): Effect.Effect<unknown> => {
+  const resolve = (event: Event): Effect.Effect<unknown> => {
     switch (event._tag) {
       case "Listening":
         return Deferred.succeed(url, event.url)
@@ -45,9 +45,9 @@ export const start = Effect.fnUntraced(function* (name: string, onEvent: (event:
     Stream.decodeText(),
     Stream.splitLines,
     Stream.mapEffect(Schema.decode(Line)),
-    Stream.runForEach((event) => Effect.zipRight(onEvent(event), settle(event))),
+    Stream.runForEach((event) => Effect.zipRight(onEvent(event), resolve(event))),
     Effect.ignore,
-    // What is settled by now stays as it is.
+    // A deferred that is done by now stays as it is.
     Effect.ensuring(
       Effect.all([Deferred.fail(url, ended), Deferred.fail(scriptEnded, ended), Deferred.fail(counted, ended)])
     ),
@@ -57,7 +57,7 @@ export const start = Effect.fnUntraced(function* (name: string, onEvent: (event:
   return {
     url: Deferred.await(url),
     scriptEnded: Deferred.await(scriptEnded),
-    /** Ends the process, and answers what it counted. */
+    /** Ends the process and returns its counts. */
     counted: Effect.zipRight(Deferred.succeed(finish, undefined), Deferred.await(counted))
   }
 })

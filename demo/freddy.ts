@@ -1,4 +1,4 @@
-/** Everything in the demo that is Freddy's own. */
+/** The API of Freddy in the demo. */
 import { Effect, Layer, Redacted } from "effect"
 import { Freddy } from "../src/index.js"
 import * as FreddySandbox from "../src/testing/FreddySandbox.js"
@@ -12,12 +12,12 @@ export const freddy: Api = {
   name: "freddy",
   sandbox: ({ lifetime }) => FreddySandbox.make({ ...user, code, lifetime, pages: 25 }),
   layerSandbox: (baseUrl) =>
-    // The time it takes to find a mail, in a demo.
+    // The delay stands for the time that a person needs to find the mail.
     Freddy.layer({
       baseUrl,
       patience,
       code: () => Effect.delay(Effect.succeed(Redacted.make(code)), "300 millis")
     }).pipe(Layer.provide(credentials)),
-  isExchange: (path) => path.includes("/auth/"),
+  isTokenRequest: (path) => path.includes("/auth/"),
   ...paged("/v1/threads")
 }

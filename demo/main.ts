@@ -1,6 +1,7 @@
 /**
- * Several pipelines read pages through one session for about 20 seconds, while a sandbox in a process of its own makes
- * its tokens short and its token endpoint unreliable. With the API's variables set, it is the true API instead.
+ * Several pipelines read pages through one session for about 20 seconds. The sandbox is a process of its own; its
+ * tokens live for 3 seconds and its token endpoint is unreliable. If the variables of the real API are set, that is
+ * used instead.
  *
  *     npm run demo
  *     npm run demo -- teletracker
@@ -23,7 +24,7 @@ import * as Timeline from "./timeline.js"
 const lanes = 4
 const duration = "20 seconds"
 
-/** Signs in and runs the pipelines, for the duration and until `done`; answers how many tokens followed the first. */
+/** Signs in and runs the pipelines, for the duration and until `done`. Returns how many tokens followed the first. */
 const work = Effect.fnUntraced(function* <E>(
   { api, done, meter, screen }: { api: Api; done: Effect.Effect<void, E>; meter: Meter.Meter; screen: Screen.Screen },
   pause: Duration.DurationInput
@@ -39,7 +40,7 @@ const work = Effect.fnUntraced(function* <E>(
       Effect.forEach(Array.from({ length: lanes }).keys(), (nth) => pipeline(nth, options), {
         concurrency: "unbounded"
       }),
-      // A script that waits in vain for the next renewal is a failure that the summary shows.
+      // If the script waits for a renewal that never comes, the summary shows the failure.
       Effect.zip(Effect.sleep(duration), Effect.timeoutOption(done, "40 seconds"), { concurrent: true }).pipe(
         Effect.zipRight(Deferred.succeed(stop, undefined))
       )
@@ -68,7 +69,7 @@ const againstSandbox = Effect.fnUntraced(function* (api: Api, screen: Screen.Scr
   yield* screen.status("starting the sandbox …")
   const child = yield* Child.start(api.name, onEvent)
   const url = yield* child.url
-  // By the time the sandbox is asked what it counted, the session has closed and asks for nothing more.
+  // The session has closed before the sandbox reports its counts, so it sends no more requests.
   const renewals = yield* work({ api, done: child.scriptEnded, meter, screen }, "100 millis").pipe(
     Effect.provide(Layer.provide(api.layerSandbox(url), bareClient(api, meter)))
   )
@@ -83,7 +84,7 @@ const againstApi = Effect.fnUntraced(function* (
   screen: Screen.Screen
 ) {
   const meter = yield* Meter.make(lanes)
-  // Somebody pays for this API: the pipelines take it easy.
+  // Slower, because this API is not ours.
   const renewals = yield* work({ api, done: Effect.void, meter, screen }, "500 millis").pipe(
     Effect.provide(Layer.provide(layer, bareClient(api, meter)))
   )
@@ -107,7 +108,7 @@ const main = Effect.gen(function* () {
 )
 
 NodeRuntime.runMain(main, {
-  // The message is written above; a stack of this file would help nobody. A demo that was interrupted did not pass.
+  // The message was written above, and a stack trace of this file would not help. An interrupted demo did not pass.
   disableErrorReporting: true,
   teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? 130 : 1)
 })

@@ -1,4 +1,4 @@
-/** Everything in the demo that is its own of OAuth 2.0. */
+/** The API of OAuth 2.0 in the demo. */
 import { Layer, Redacted } from "effect"
 import { OAuth2 } from "../src/index.js"
 import * as OAuth2Sandbox from "../src/testing/OAuth2Sandbox.js"
@@ -21,6 +21,6 @@ export const oauth2: Api = {
       clientSecret: Redacted.make(client.clientSecret),
       patience
     }).pipe(Layer.provide(credentials)),
-  isExchange: (path) => path.endsWith("/token"),
+  isTokenRequest: (path) => path.endsWith("/token"),
   ...paged("/orders")
 }

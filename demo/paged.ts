@@ -1,4 +1,4 @@
-/** How all these APIs write a page. */
+/** The requests and responses of pages, which all these APIs have in the same form. */
 import { HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import type { Api } from "./Api.js"

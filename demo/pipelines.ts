@@ -1,4 +1,4 @@
-/** What an application does: it reads pages, and when one does not come, it waits a little and asks again. */
+/** The application: it reads pages and, if one does not arrive, waits a little and requests it again. */
 import { HttpClient, type HttpClientError } from "@effect/platform"
 import { Chunk, Data, type Duration, Effect, Option, Schedule, Stream } from "effect"
 import { AuthError, AuthHttpClient } from "../src/index.js"
@@ -15,8 +15,8 @@ export class WrongPage extends Data.TaggedError("WrongPage")<{ readonly asked: n
 
 type Failure = AuthError.AuthError | HttpClientError.HttpClientError | WrongPage
 
-/** Whether asking again can help: the token endpoint is in trouble for now, or the API itself is. */
-const isPassing = (error: Failure): boolean => {
+/** Tells whether a retry can help: the token endpoint or the API itself has a transient problem. */
+const isTransient = (error: Failure): boolean => {
   switch (error._tag) {
     case "RequestError":
       return error.reason === "Transport"
@@ -39,14 +39,14 @@ export interface Options {
   readonly api: Api
   readonly meter: Meter.Meter
   readonly screen: Screen
-  /** How long a pipeline rests after each page. */
+  /** How long a pipeline waits after each page. */
   readonly pause: Duration.DurationInput
   readonly stopped: Effect.Effect<boolean>
 }
 
 /**
- * Reads page after page, and begins anew after the last one, until it is stopped. It fails at once with what no retry
- * can mend; a page that is still missing after all retries is counted and left out.
+ * Reads page after page, and starts again after the last one, until it is stopped. It fails at once with an error that
+ * no retry can fix. A page that is still missing after all retries is counted and left out.
  */
 export const pipeline = (
   nth: number,
@@ -57,7 +57,7 @@ export const pipeline = (
 
     const attempt = Effect.fnUntraced(function* (asked: number) {
       const page = yield* Effect.flatMap(client.execute(api.page(asked)), api.readPage).pipe(
-        Effect.catchTag("ParseError", () => new WrongPage({ asked, got: "something that is no page" }))
+        Effect.catchTag("ParseError", () => new WrongPage({ asked, got: "something that is not a page" }))
       )
       if (page.number !== undefined && page.number !== asked) {
         return yield* new WrongPage({ asked, got: `page ${page.number}` })
@@ -70,7 +70,7 @@ export const pipeline = (
       return Effect.suspend(() => Effect.when(Meter.count(meter, "retried"), () => tries++ > 0)).pipe(
         Effect.zipRight(attempt(asked)),
         Effect.tapError((error) =>
-          isPassing(error)
+          isTransient(error)
             ? Effect.zipRight(
                 Meter.setLane(meter, nth, { page: asked, retrying: true }),
                 screen.event(
@@ -80,9 +80,9 @@ export const pipeline = (
               )
             : Effect.void
         ),
-        Effect.retry({ schedule: retries, while: isPassing }),
+        Effect.retry({ schedule: retries, while: isTransient }),
         Effect.asSome,
-        Effect.catchIf(isPassing, () => Effect.succeed(Option.none<Page>())),
+        Effect.catchIf(isTransient, () => Effect.succeed(Option.none<Page>())),
         Effect.tap((page) => Meter.count(meter, Option.isSome(page) ? "arrived" : "missing")),
         Effect.tap(() => Meter.setLane(meter, nth, { page: asked, retrying: false }))
       )

@@ -1,6 +1,6 @@
 /**
- * The process of the sandbox: serves it on loopback, does mischief by a script, tells of it on stdout. It ends when its
- * stdin does, and so never outlives the demo; its last words are what it counted.
+ * The process of the sandbox. It serves the sandbox on loopback, injects faults by a script, and reports them on
+ * stdout. It ends when its stdin does, and so never outlives the demo. The last event has its counts.
  */
 import { createServer } from "node:http"
 import { HttpServer } from "@effect/platform"
@@ -14,14 +14,15 @@ import { type Event, Line } from "./Events.js"
 const lifetime = "3 seconds"
 const outage = 5
 
-// Nobody reads on when the demo was killed, and that is no reason to leave a stack trace on its terminal.
+// After the demo was killed, nothing reads the output. That should not leave a stack trace on the terminal.
 process.stdout.on("error", () => {})
 
-const tell = (event: Event) => Effect.flatMap(Effect.orDie(Schema.encode(Line)(event)), Console.log)
+const emit = (event: Event) => Effect.flatMap(Effect.orDie(Schema.encode(Line)(event)), Console.log)
 
 /**
- * The faults. Each is timed by a renewal instead of a clock, so that it meets the token at the same age in every run:
- * a revocation meets one in the middle of its life, and the outage outlives the token that was renewed just before it.
+ * The script of faults. Each follows a renewal and not a clock, so that it meets a token of the same age in every run:
+ * a revocation meets a token in the middle of its life, and the outage lasts longer than the token that was renewed
+ * before it.
  */
 const script = Effect.fnUntraced(function* (sandbox: Sandbox.Service) {
   const refreshes = Effect.map(sandbox.report, (report) => report.refreshes)
@@ -35,9 +36,9 @@ const script = Effect.fnUntraced(function* (sandbox: Sandbox.Service) {
     yield* Effect.sleep("500 millis")
     const before = yield* rejections
     yield* sandbox.revokeAccessTokens
-    yield* tell({ _tag: "Revoked" })
+    yield* emit({ _tag: "Revoked" })
     yield* Effect.sleep("1 second")
-    yield* tell({ _tag: "Noticed", rejections: (yield* rejections) - before })
+    yield* emit({ _tag: "Noticed", rejections: (yield* rejections) - before })
   })
 
   yield* revocation
@@ -45,20 +46,20 @@ const script = Effect.fnUntraced(function* (sandbox: Sandbox.Service) {
   yield* refreshed
   yield* sandbox.faults.inject("refresh", Faults.Drop({ when: "after" }))
   yield* refreshed
-  yield* tell({ _tag: "AnswerLost" })
+  yield* emit({ _tag: "ResponseLost" })
 
   yield* refreshed
   yield* Effect.sleep("200 millis")
   const unavailable = Faults.Status({ status: 503 })
   yield* sandbox.faults.inject("refresh", unavailable, Number.POSITIVE_INFINITY)
   yield* sandbox.faults.inject("login", unavailable, Number.POSITIVE_INFINITY)
-  yield* tell({ _tag: "OutageBegan", seconds: outage })
+  yield* emit({ _tag: "OutageBegan", seconds: outage })
   yield* Effect.sleep(`${outage} seconds`)
   yield* sandbox.faults.clear
-  yield* tell({ _tag: "OutageEnded" })
+  yield* emit({ _tag: "OutageEnded" })
 
   yield* revocation
-  yield* tell({ _tag: "ScriptEnded" })
+  yield* emit({ _tag: "ScriptEnded" })
 })
 
 const main = Effect.gen(function* () {
@@ -75,10 +76,10 @@ const main = Effect.gen(function* () {
   const url = yield* HttpServer.addressFormattedWith((address) =>
     Effect.succeed(`${address}${new URL(sandbox.baseUrl).pathname.replace(/\/$/, "")}`)
   ).pipe(Effect.provide(listening))
-  yield* tell({ _tag: "Listening", url })
+  yield* emit({ _tag: "Listening", url })
   yield* Effect.raceFirst(Stream.runDrain(NodeStream.stdin), Effect.zipRight(script(sandbox), Effect.never))
   const log = yield* sandbox.log
-  yield* tell({
+  yield* emit({
     _tag: "Counted",
     report: yield* sandbox.report,
     complaints: log.flatMap(({ complaint, method, path }) =>

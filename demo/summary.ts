@@ -1,4 +1,4 @@
-/** What was measured, beside what it had to be. */
+/** The closing table: each count beside its expected value. */
 import { Data, Effect } from "effect"
 import type { Counted } from "./Events.js"
 import type { Readings } from "./Meter.js"
@@ -12,7 +12,7 @@ interface Row {
 
 export class Wrong extends Data.TaggedError("Wrong")<{ readonly checks: ReadonlyArray<string> }> {
   override get message(): string {
-    return `not as it should be: ${this.checks.join("; ")}`
+    return `unexpected counts: ${this.checks.join("; ")}`
   }
 }
 
@@ -33,12 +33,12 @@ const atMost = (name: string, value: number, most: number): Row => ({
   wanted: { text: `at most ${most}`, met: value <= most }
 })
 
-/** What the sandbox saw, and how many of its revocations made some answer a 401. */
-export interface Seen extends Counted {
+/** The counts of the sandbox, and how many of its revocations caused a response of 401. */
+export interface SandboxCounts extends Counted {
   readonly noticed: number
 }
 
-const rows = (readings: Readings, renewals: number, seen: Seen | undefined): ReadonlyArray<Row> => {
+const rows = (readings: Readings, renewals: number, seen: SandboxCounts | undefined): ReadonlyArray<Row> => {
   const pages = [
     measured("requests", readings.requests),
     atLeast("pages that arrived", readings.arrived, 1),
@@ -48,35 +48,35 @@ const rows = (readings: Readings, renewals: number, seen: Seen | undefined): Rea
     return [
       ...pages,
       measured("attempts retried", readings.retried),
-      measured("exchanges", readings.exchanges),
-      exactly("the most concurrent exchanges", readings.mostExchanging, 1),
+      measured("token requests", readings.tokenRequests),
+      exactly("most concurrent token requests", readings.maxInFlight, 1),
       measured("renewals", renewals)
     ]
   }
-  const { complaints, exchanges, maxConcurrentExchanges, reuses } = seen.report
+  const { complaints, maxConcurrentTokenRequests, reuses, tokenRequests } = seen.report
   return [
     ...pages,
     atLeast("attempts retried", readings.retried, 1),
-    // A log in, ten renewals, a lost answer and a handful of tries in the outage; a client in a loop makes thousands.
-    atMost("exchanges", readings.exchanges, 30),
-    exactly("exchanges, as the sandbox counted", exchanges, readings.exchanges),
-    exactly("the most concurrent exchanges", Math.max(readings.mostExchanging, maxConcurrentExchanges), 1),
+    // A login, ten renewals, a lost response and a few tries in the outage. A client in a loop would send thousands.
+    atMost("token requests", readings.tokenRequests, 30),
+    exactly("token requests, counted by the sandbox", tokenRequests, readings.tokenRequests),
+    exactly("most concurrent token requests", Math.max(readings.maxInFlight, maxConcurrentTokenRequests), 1),
     atLeast("renewals", renewals, 5),
     exactly("revocations noticed", seen.noticed, 2),
-    atLeast("requests answered 401, then repeated", readings.rejected, 2),
-    atLeast("exchanges turned away in the outage", readings.turnedAway, 1),
-    exactly("exchanges whose answer was lost", readings.unanswered, 1),
+    atLeast("requests repeated after a 401", readings.rejected, 2),
+    atLeast("token requests refused in the outage", readings.refused, 1),
+    exactly("token requests with a lost response", readings.lost, 1),
     exactly("spent refresh tokens presented again", reuses, 0),
-    exactly("counted against the client", complaints, 0)
+    exactly("complaints of the sandbox", complaints, 0)
   ]
 }
 
-/** Writes the table, and fails if a value is not what it had to be. */
+/** Writes the table. Fails with `Wrong` if a count is not as expected. */
 export const report = Effect.fnUntraced(function* (
   screen: Screen,
   readings: Readings,
   renewals: number,
-  seen: Seen | undefined
+  seen: SandboxCounts | undefined
 ) {
   const table = rows(readings, renewals, seen)
   yield* screen.line("")

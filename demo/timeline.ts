@@ -1,4 +1,4 @@
-/** What happens to the session, as lines of the timeline. */
+/** The lines of the timeline: faults, tokens and failures. */
 import { Clock, DateTime, Effect, Option, Ref, Schedule, Stream } from "effect"
 import type { AuthError, Session, Status } from "../src/index.js"
 import type { Event } from "./Events.js"
@@ -7,7 +7,7 @@ import type { Kind, Screen } from "./Screen.js"
 
 const seconds = (millis: number) => `${(millis / 1000).toFixed(2)} s`
 
-/** What a fault looks like from the side of the sandbox. */
+/** Describes an event of the sandbox, if it is worth a line. */
 export const describeEvent = (event: Event): readonly [Kind, string] | undefined => {
   switch (event._tag) {
     case "Listening":
@@ -15,9 +15,9 @@ export const describeEvent = (event: Event): readonly [Kind, string] | undefined
     case "Revoked":
       return ["fault", "every access token is revoked"]
     case "Noticed":
-      return ["sandbox", `within a second, ${event.rejections} requests were answered 401`]
-    case "AnswerLost":
-      return ["fault", "the answer to a refresh is lost"]
+      return ["sandbox", `within a second, ${event.rejections} requests got a response of 401`]
+    case "ResponseLost":
+      return ["fault", "the response to a refresh is lost"]
     case "OutageBegan":
       return ["fault", `the token endpoint is down for ${event.seconds} seconds`]
     case "OutageEnded":
@@ -27,31 +27,33 @@ export const describeEvent = (event: Event): readonly [Kind, string] | undefined
   }
 }
 
-/** A failure without its address, which is the same all the time. */
+/** Describes a failure without its URL, which is always the same. */
 export const inShort = (failure: AuthError.AuthError): string =>
   `${failure._tag}, ${failure.message.replace(/ at https?:\S+/, "")}`
 
-/** While its first token is being saved, a session counts it already, though there is none to see yet. */
+/**
+ * The generation of the current token. While the first one is being saved, the session counts it before it serves it.
+ */
 const generation = (status: Status.Status) => (status.token === "none" ? 0 : status.generation)
 
-/** What is new in a status, if it is worth a line. */
+/** Describes the change of a status, if it is worth a line. */
 const describeChange = (
   before: Status.Status,
   after: Status.Status,
   now: number
 ): readonly [Kind, string] | undefined => {
-  const left = (status: Status.Status) => Option.map(status.expiresAt, (end) => DateTime.toEpochMillis(end) - now)
+  const timeLeft = (status: Status.Status) => Option.map(status.expiresAt, (end) => DateTime.toEpochMillis(end) - now)
   if (generation(after) > generation(before)) {
-    const lives = Option.match(left(after), {
+    const lives = Option.match(timeLeft(after), {
       onNone: () => "",
       onSome: (millis) => `, which lives ${seconds(millis)}`
     })
-    const since = Option.match(left(before), {
+    const since = Option.match(timeLeft(before), {
       onNone: () => "",
       onSome: (millis) =>
         millis > 0
-          ? `, ${seconds(millis)} before the end of token ${before.generation}`
-          : `, ${seconds(-millis)} after the end of token ${before.generation}`
+          ? `, ${seconds(millis)} before token ${before.generation} expires`
+          : `, ${seconds(-millis)} after token ${before.generation} expired`
     })
     return ["token", `${before.token === "none" ? "signed in with " : ""}token ${after.generation}${lives}${since}`]
   }
@@ -67,55 +69,58 @@ const bar = (share: number) => {
 }
 
 const drawStatus = (screen: Screen, status: Status.Status, readings: Readings, lifetime: number, now: number) => {
-  const left = Option.match(status.expiresAt, { onNone: () => 0, onSome: (end) => DateTime.toEpochMillis(end) - now })
+  const timeLeft = Option.match(status.expiresAt, {
+    onNone: () => 0,
+    onSome: (end) => DateTime.toEpochMillis(end) - now
+  })
   const colour = status.token === "fresh" ? "green" : status.token === "stale" ? "yellow" : "red"
   const lanes = readings.lanes.map(({ page, retrying }) =>
     screen.style(retrying ? "yellow" : "green", `${retrying ? "↻" : "▸"}${String(page).padEnd(2)}`)
   )
   return screen.status(
     [
-      `token ${status.generation} ${screen.style(colour, `${bar(lifetime > 0 ? left / lifetime : 0)} ${status.token.padEnd(7)}`)}`,
+      `token ${status.generation} ${screen.style(colour, `${bar(lifetime > 0 ? timeLeft / lifetime : 0)} ${status.token.padEnd(7)}`)}`,
       `pages ${lanes.join(" ")}`,
       `${readings.arrived} arrived`,
       `${readings.retried} retried`,
-      `${readings.exchanges} exchanges`
+      `${readings.tokenRequests} token requests`
     ].join("  ")
   )
 }
 
-/** Shows session and pipelines until the scope closes. */
+/** Shows the session and the pipelines until the scope closes. */
 export const show = Effect.fnUntraced(function* (session: Session.Service, meter: Meter, screen: Screen) {
   const seen = yield* Ref.make(yield* session.status)
   const lifetime = yield* Ref.make(0)
-  const ended = yield* Ref.make(false)
+  const wasExpired = yield* Ref.make(false)
 
   const changed = Effect.fnUntraced(function* (after: Status.Status) {
     const before = yield* Ref.getAndSet(seen, after)
     const now = yield* Clock.currentTimeMillis
-    const news = describeChange(before, after, now)
+    const change = describeChange(before, after, now)
     if (generation(after) > generation(before)) {
       yield* Ref.set(
         lifetime,
         Option.match(after.expiresAt, { onNone: () => 0, onSome: (end) => DateTime.toEpochMillis(end) - now })
       )
     }
-    if (news !== undefined) yield* screen.event(news[0], news[1])
+    if (change !== undefined) yield* screen.event(change[0], change[1])
   })
 
-  // The end of a token is no change of the session's state, just the passing of time.
+  // `changes` does not report that a token expires, because only time passes then.
   const tick = Effect.fnUntraced(function* () {
     const status = yield* session.status
-    const over = status.token === "expired"
-    if (over && !(yield* Ref.getAndSet(ended, over)))
-      yield* screen.event("token", `token ${status.generation} has ended`)
-    yield* Ref.set(ended, over)
+    const expired = status.token === "expired"
+    if (expired && !(yield* Ref.getAndSet(wasExpired, expired)))
+      yield* screen.event("token", `token ${status.generation} has expired`)
+    yield* Ref.set(wasExpired, expired)
     yield* drawStatus(screen, status, yield* Ref.get(meter), yield* Ref.get(lifetime), yield* Clock.currentTimeMillis)
   })
 
   const count = Effect.flatMap(Ref.get(meter), (readings) =>
     screen.event(
       "requests",
-      `${readings.requests} requests, ${readings.arrived} pages, ${readings.exchanges} exchanges so far`
+      `${readings.requests} requests, ${readings.arrived} pages, ${readings.tokenRequests} token requests so far`
     )
   )
 

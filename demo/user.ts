@@ -1,4 +1,4 @@
-/** The sandboxes' own user, which their processes know by the same constants. */
+/** The user of the sandboxes. The process of the sandbox reads the same constants. */
 import { Redacted } from "effect"
 import { Credentials } from "../src/index.js"
 
@@ -9,5 +9,5 @@ export const credentials = Credentials.layer({
   password: Redacted.make(user.password)
 })
 
-/** Shorter than usual: the demo is to show what callers do once it has run out. */
+/** Shorter than the default, so that the demo shows what happens after it. */
 export const patience = "1 second"

@@ -1,4 +1,4 @@
-/** Everything in the demo that is Violet's own. */
+/** The API of Violet in the demo. */
 import { Layer, Redacted } from "effect"
 import { Violet } from "../src/index.js"
 import * as VioletSandbox from "../src/testing/VioletSandbox.js"
@@ -22,6 +22,6 @@ export const violet: Api = {
       baseUrl,
       patience
     }).pipe(Layer.provide(credentials)),
-  isExchange: (path) => path.endsWith("/login") || path.endsWith("/auth/token"),
+  isTokenRequest: (path) => path.endsWith("/login") || path.endsWith("/auth/token"),
   ...paged("/merchants")
 }

@@ -36,9 +36,9 @@ it.effect("an application that polls is renewed in the background", () =>
     assert.strictEqual((yield* Ref.get(seen)).length, 21)
     assert.isAtLeast(tokens.size, 3)
     const provider = yield* TestProvider.TestProvider
-    const { logins, maxConcurrentExchanges, refreshes } = yield* provider.report
+    const { logins, maxConcurrentTokenRequests, refreshes } = yield* provider.report
     assert.strictEqual(logins, 0)
-    assert.strictEqual(maxConcurrentExchanges, 1)
+    assert.strictEqual(maxConcurrentTokenRequests, 1)
     assert.isAtMost(refreshes, 4)
   }).pipe(Effect.provide(layer({ lifetime: "10 minutes", renewal: "background" })))
 )

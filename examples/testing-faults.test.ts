@@ -93,12 +93,12 @@ it.effect("in between: a logout while a token request is under way", () =>
   Effect.gen(function* () {
     const provider = yield* TestProvider.TestProvider
     const session = yield* Session.Session
-    const { answer, sent, step } = yield* TestProvider.held
+    const { respond, sent, step } = yield* TestProvider.paused
     yield* provider.next(step)
     const caller = yield* Effect.fork(Effect.flip(call))
     yield* sent
     yield* session.logout
-    yield* answer
+    yield* respond
     assert.strictEqual((yield* Fiber.join(caller))._tag, "SignedOut")
   }).pipe(Effect.provide(layer({ state: "expired" })))
 )

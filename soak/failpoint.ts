@@ -1,12 +1,15 @@
-/** Tells where a flight is, and stops or kills its own process there: no signal from outside comes so exactly. */
+/**
+ * Reports the points that a flight reaches, and stops or kills its own process at one of them. A signal from outside
+ * would not arrive at an exact point.
+ */
 import { writeSync } from "node:fs"
 import { Effect, Schema } from "effect"
-import { type Ambush, type Line, LineText, type Point } from "./Line.js"
+import { type Failpoint, type Line, LineText, type Point } from "./Line.js"
 
 const encode = Schema.encodeSync(LineText)
 
-/** At once, so that whoever reads it knows what came before a death. When nobody reads it any more, that is the end. */
-export const tell = (line: Line): void => {
+/** Writes a line synchronously, so that the driver gets it before a kill. If the driver is gone, the process ends. */
+export const emit = (line: Line): void => {
   try {
     writeSync(1, `${encode(line)}\n`)
   } catch {
@@ -14,26 +17,28 @@ export const tell = (line: Line): void => {
   }
 }
 
-export interface Watch {
+export interface Failpoints {
+  /** Reports a point, and sends the signal of the failpoint if it is this one. */
   readonly reach: (point: Point, login?: boolean) => Effect.Effect<void>
-  readonly lay: (ambush: Ambush | undefined) => void
+  /** Sets the failpoint, or removes it. */
+  readonly arm: (failpoint: Failpoint | undefined) => void
 }
 
-export const watch = (first: Ambush | undefined): Watch => {
-  let laid = first
-  let passed = 0
+export const make = (first: Failpoint | undefined): Failpoints => {
+  let armed = first
+  let passes = 0
   return {
-    lay: (ambush) => {
-      laid = ambush
-      passed = 0
+    arm: (failpoint) => {
+      armed = failpoint
+      passes = 0
     },
     reach: (point, login = false) =>
       Effect.sync(() => {
-        tell({ _tag: "Reached", point, login })
-        if (laid?.point !== point || ++passed < laid.nth) return
-        const { signal } = laid
-        laid = undefined
-        tell({ _tag: "Ambushed", point })
+        emit({ _tag: "Reached", point, login })
+        if (armed?.point !== point || ++passes < armed.nth) return
+        const { signal } = armed
+        armed = undefined
+        emit({ _tag: "FailpointHit", point })
         process.kill(process.pid, signal)
       })
   }

@@ -1,67 +1,71 @@
-/** Several processes that share one session, and what they told. */
+/** A fleet of processes that share one session, and the counts of what they reported. */
 import { Deferred, Effect, Scope } from "effect"
-import type { Ambush, Line, Place, Point, Settings } from "./Line.js"
+import type { Failpoint, Line, Point, Settings, StoreLocation } from "./Line.js"
 import * as Processes from "./processes.js"
 
-export interface Told {
+export interface Counts {
+  /** Calls that succeeded. */
   calls: number
-  /** Attempts that failed; each call goes on until it succeeds. */
+  /** Attempts that failed. Each call is tried until it succeeds. */
   failed: number
-  /** Those of them that took longer than a token is good for after it was handed out. */
+  /** Failed attempts that took longer than a token is valid after it was handed out. */
   late: number
+  /** In milliseconds. */
   longestCall: number
   kills: number
-  /** Kills between a process's intent to ask for tokens and the moment it had saved the answer. */
+  /** Kills between the intent of a process to send a token request and the end of its save. */
   killsInFlight: number
   stops: number
   stopsInFlight: number
-  /** Calls that were not answered in the end, and processes that ended in another way than they were told to. */
+  /** Calls that never succeeded, and processes that ended in an unexpected way. */
   readonly broken: Array<string>
+  /** The failures and log messages of the processes, with how often each was reported. */
   readonly problems: Map<string, number>
 }
 
-/** A process, and where the last of its exchanges is. */
+/** A process, and the state of its last token request. */
 interface Member {
   readonly worker: Processes.Worker
-  /** It has said that it will ask for tokens, and not yet that it saved any. */
+  /** It has reported its intent to send a token request, and not yet the end of its save. */
   inFlight: boolean
-  /** The last generation that a call of it was made with. */
+  /** The generation of its last call. */
   generation: number
   calls: number
-  /** That it ends is what was wanted. */
+  /** Whether it is expected to end. */
   expected: boolean
 }
 
-/** The process that an ambush caught. */
-export interface Caught {
+/** A process that hit the failpoint. */
+export interface Hit {
   readonly nth: number
   readonly worker: Processes.Worker
   readonly point: Point
 }
 
 export interface Fleet {
-  readonly told: Told
+  readonly counts: Counts
   readonly size: number
-  /** The newest generation any process has used. */
+  /** The newest generation of any call. */
   readonly generation: () => number
   readonly member: (nth: number) => Member
-  /** Sends a process the signal, and starts another in its place. */
+  /** Sends a signal to a process, and starts another in its place. */
   readonly kill: (nth: number, signal: "SIGKILL" | "SIGTERM") => Effect.Effect<void>
-  /** Lies in wait for whichever process comes to a point first. */
-  readonly ambush: (ambush: Ambush) => Effect.Effect<Caught>
+  /** Arms a failpoint in every process, and waits for the first process that hits it. */
+  readonly hit: (failpoint: Failpoint) => Effect.Effect<Hit>
+  /** Removes the failpoint from every process. */
   readonly disarm: Effect.Effect<void>
-  /** Notes the death of a process that an ambush killed, and starts another in its place. */
-  readonly replace: (caught: Caught) => Effect.Effect<void>
-  /** Has all processes end after the call in hand. */
+  /** Counts the kill of a process by a failpoint, and starts another in its place. */
+  readonly replace: (hit: Hit) => Effect.Effect<void>
+  /** Ends every process after its current call. */
   readonly finish: Effect.Effect<void>
 }
 
 export interface Options {
   readonly program: string
-  readonly place: Place
+  readonly location: StoreLocation
   readonly baseUrl: string
   readonly size: number
-  /** How many hours the clock of the n-th process is wrong. */
+  /** How many hours the clock of the nth process is ahead. */
   readonly hours: (nth: number) => number
 }
 
@@ -69,18 +73,18 @@ const starts: ReadonlySet<string> = new Set<Point>(["intending", "sending"])
 const ends: ReadonlySet<string> = new Set<Point>(["saved", "released"])
 
 /**
- * In milliseconds: tokens live for a second, and are handed out until they are to be renewed, a fifth of that before. A
- * request that is on its way for longer may meet a dead token, on a machine that is too busy; no library can help that.
+ * The least validity of a token that is handed out, in milliseconds: a fifth of the lifetime of 1 second. On a busy
+ * machine a request may take longer and arrive with an expired token. No library can prevent that.
  */
 const leeway = 200
 
-/** Longer than it takes to wait for the lock of a process that died, twice. */
+/** Longer than waiting twice for the lease of a process that died. */
 const lastCall = "45 seconds"
 
 export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const told: Told = {
+    const counts: Counts = {
       calls: 0,
       failed: 0,
       late: 0,
@@ -94,28 +98,28 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
     }
     const members: Array<Member> = []
     let generation = 0
-    let laid: Ambush | undefined
-    let caught = yield* Deferred.make<Caught>()
+    let armed: Failpoint | undefined
+    let hit = yield* Deferred.make<Hit>()
 
-    const note = (problem: string) => told.problems.set(problem, (told.problems.get(problem) ?? 0) + 1)
+    const note = (problem: string) => counts.problems.set(problem, (counts.problems.get(problem) ?? 0) + 1)
 
-    const hear = (nth: number, member: () => Member | undefined) => (line: Line) => {
+    const receive = (nth: number, member: () => Member | undefined) => (line: Line) => {
       const one = member()
       if (one === undefined) return
       switch (line._tag) {
         case "Called":
-          told.calls++
+          counts.calls++
           one.calls++
-          told.longestCall = Math.max(told.longestCall, line.millis)
+          counts.longestCall = Math.max(counts.longestCall, line.millis)
           if (line.generation < one.generation) {
-            told.broken.push(`process ${nth} went back from generation ${one.generation} to ${line.generation}`)
+            counts.broken.push(`process ${nth} went back from generation ${one.generation} to ${line.generation}`)
           }
           one.generation = line.generation
           generation = Math.max(generation, line.generation)
           return
         case "Failed":
-          told.failed++
-          if (line.millis >= leeway) told.late++
+          counts.failed++
+          if (line.millis >= leeway) counts.late++
           return note(line.problem)
         case "Logged":
           return note(line.text)
@@ -123,13 +127,13 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
           if (starts.has(line.point)) one.inFlight = true
           if (ends.has(line.point)) one.inFlight = false
           return
-        case "Ambushed":
-          if (laid?.signal === "SIGSTOP") {
-            told.stops++
-            if (one.inFlight) told.stopsInFlight++
+        case "FailpointHit":
+          if (armed?.signal === "SIGSTOP") {
+            counts.stops++
+            if (one.inFlight) counts.stopsInFlight++
           } else one.expected = true
-          laid = undefined
-          return Deferred.unsafeDone(caught, Effect.succeed({ nth, worker: one.worker, point: line.point }))
+          armed = undefined
+          return Deferred.unsafeDone(hit, Effect.succeed({ nth, worker: one.worker, point: line.point }))
         case "Ended":
           return
       }
@@ -137,14 +141,14 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
 
     const settings = (nth: number): Settings => ({
       name: `${nth}`,
-      place: options.place,
+      location: options.location,
       baseUrl: options.baseUrl,
-      // Most renew in the background; either way and with either client, they share one session.
+      // Most renew in the background. All of them share one session, with either client.
       renewal: nth % 4 === 3 ? "on-use" : "background",
       client: nth % 2 === 0 ? "undici" : "fetch",
       hours: options.hours(nth),
       credentials: true,
-      ambush: laid
+      failpoint: armed
     })
 
     const start = (nth: number): Effect.Effect<void> =>
@@ -153,16 +157,16 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
         const worker = yield* Processes.start(
           options.program,
           settings(nth),
-          hear(nth, () => member)
+          receive(nth, () => member)
         )
         const started: Member = { worker, inFlight: false, generation: 0, calls: 0, expected: false }
         member = started
         members[nth] = started
         yield* worker.ended.pipe(
-          Effect.tap(({ code, complaint, signal }) =>
+          Effect.tap(({ code, signal, stderr }) =>
             Effect.sync(() => {
-              if (!started.expected || complaint !== "") {
-                told.broken.push(`process ${nth} ended by itself (${signal ?? code}) ${complaint}`)
+              if (!started.expected || stderr !== "") {
+                counts.broken.push(`process ${nth} ended unexpectedly (${signal ?? code}) ${stderr}`)
               }
             })
           ),
@@ -176,53 +180,53 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
       return found
     }
 
-    const lay = (ambush: Ambush | undefined) =>
+    const arm = (failpoint: Failpoint | undefined) =>
       Effect.suspend(() => {
-        laid = ambush
-        return Effect.forEach(members, ({ worker }) => worker.lay(ambush), { discard: true })
+        armed = failpoint
+        return Effect.forEach(members, ({ worker }) => worker.arm(failpoint), { discard: true })
       })
 
-    // One after the other: all at once, they would keep a small machine from anything else for longer than a token lives.
+    // One after the other: together they would keep a small machine busy for longer than a token lives.
     for (let nth = 0; nth < options.size; nth++) {
       yield* start(nth)
-      yield* Effect.sync(() => member(nth).calls > 0 || told.broken.length > 0).pipe(
+      yield* Effect.sync(() => member(nth).calls > 0 || counts.broken.length > 0).pipe(
         Effect.delay("20 millis"),
         Effect.repeat({ until: (ready) => ready })
       )
     }
 
-    const buried = (nth: number, signal: "SIGKILL" | "SIGTERM") =>
+    const replaced = (nth: number, signal: "SIGKILL" | "SIGTERM") =>
       Effect.gen(function* () {
         const one = member(nth)
         yield* one.worker.ended
         if (signal === "SIGKILL") {
-          told.kills++
-          if (one.inFlight) told.killsInFlight++
+          counts.kills++
+          if (one.inFlight) counts.killsInFlight++
         }
         yield* start(nth)
       })
 
     return {
-      told,
+      counts,
       size: options.size,
       generation: () => generation,
       member,
       kill: (nth, signal) =>
         Effect.suspend(() => {
           member(nth).expected = true
-          return Effect.zipRight(member(nth).worker.signal(signal), buried(nth, signal))
+          return Effect.zipRight(member(nth).worker.signal(signal), replaced(nth, signal))
         }),
-      ambush: (ambush) =>
+      hit: (failpoint) =>
         Effect.gen(function* () {
-          caught = yield* Deferred.make<Caught>()
-          yield* lay(ambush)
-          const found = yield* Deferred.await(caught)
-          yield* lay(undefined)
+          hit = yield* Deferred.make<Hit>()
+          yield* arm(failpoint)
+          const found = yield* Deferred.await(hit)
+          yield* arm(undefined)
           return found
         }),
-      disarm: lay(undefined),
+      disarm: arm(undefined),
       replace: ({ nth, worker }) =>
-        Effect.suspend(() => (member(nth).worker === worker ? buried(nth, "SIGKILL") : Effect.void)),
+        Effect.suspend(() => (member(nth).worker === worker ? replaced(nth, "SIGKILL") : Effect.void)),
       finish: Effect.forEach(
         members,
         (_, nth) =>
@@ -231,9 +235,9 @@ export const make = (options: Options): Effect.Effect<Fleet, never, Scope.Scope>
             one.expected = true
             yield* one.worker.finish
             const ended = yield* Effect.timeoutOption(one.worker.ended, lastCall)
-            if (ended._tag === "None") told.broken.push(`the last call of process ${nth} had no answer`)
+            if (ended._tag === "None") counts.broken.push(`the last call of process ${nth} did not end`)
             else if (ended.value.code !== 0)
-              told.broken.push(`process ${nth} did not end cleanly (${ended.value.code})`)
+              counts.broken.push(`process ${nth} did not end cleanly (${ended.value.code})`)
           }),
         { concurrency: "unbounded", discard: true }
       )

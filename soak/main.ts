@@ -1,7 +1,8 @@
 /**
- * Processes of the operating system share one session, and nothing is lost: eight of them with a strict sandbox, whose
- * tokens live for a second and whose refresh tokens are good for one use, over each store. They are left alone, have clocks
- * that are an hour wrong, are deployed anew, are killed once a second, or are stopped for longer than their lock lives.
+ * Checks that operating-system processes that share one session lose nothing. Eight processes use a strict sandbox,
+ * whose tokens live for a second and whose refresh tokens are single-use, with each store. The modes: `plain` leaves
+ * them alone, `clocks` sets their clocks an hour wrong, `term` ends them as a deployment does, `kill` kills one a
+ * second, and `stop` stops one for longer than its lease lasts.
  *
  *     npm run soak
  *     npm run soak -- --short
@@ -14,7 +15,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, Data, Effect, Exit, Option, type Scope } from "effect"
 import { postgres } from "../test/support/postgres.js"
 import * as Redis from "../test/support/redis.js"
-import type { Place } from "./Line.js"
+import type { StoreLocation } from "./Line.js"
 import * as Processes from "./processes.js"
 import * as Run from "./run.js"
 import { table } from "./table.js"
@@ -29,7 +30,7 @@ const oneOf = <A extends string>(known: ReadonlyArray<A>, asked: string) =>
     ? Effect.succeed(known)
     : Effect.forEach(asked.split(","), (one) =>
         Option.match(Option.fromNullable(known.find((name) => name === one)), {
-          onNone: () => new Unusable({ message: `there is no "${one}"; there is: ${known.join(", ")}, all` }),
+          onNone: () => new Unusable({ message: `there is no "${one}"; there are: ${known.join(", ")}, all` }),
           onSome: Effect.succeed
         })
       )
@@ -71,21 +72,23 @@ const options = Effect.gen(function* () {
   }
 })
 
-/** An empty store of a kind, as long as the scope lives. */
-const place = {
-  file: Effect.map(Processes.folder, (folder): Place => ({ kind: "file", address: `${folder}/tokens` })),
+/** Makes an empty store of a kind, which is removed with the scope. */
+const location = {
+  file: Effect.map(Processes.folder, (folder): StoreLocation => ({ kind: "file", address: `${folder}/tokens` })),
   postgres: Option.match(postgres, {
     onNone: () => new Unusable({ message: "there is no Postgres" }),
-    onSome: Effect.flatMap(({ database }) => Effect.map(database, (address): Place => ({ kind: "postgres", address })))
+    onSome: Effect.flatMap(({ database }) =>
+      Effect.map(database, (address): StoreLocation => ({ kind: "postgres", address }))
+    )
   }),
   redis: Effect.flatMap(
     Redis.server,
     Option.match({
       onNone: () => new Unusable({ message: "there is no Redis" }),
-      onSome: ({ url }) => Effect.succeed<Place>({ kind: "redis", address: url })
+      onSome: ({ url }) => Effect.succeed<StoreLocation>({ kind: "redis", address: url })
     })
   )
-} satisfies Record<Place["kind"], Effect.Effect<Place, unknown, Scope.Scope>>
+} satisfies Record<StoreLocation["kind"], Effect.Effect<StoreLocation, unknown, Scope.Scope>>
 
 const main = Effect.gen(function* () {
   const asked = yield* options
@@ -97,7 +100,7 @@ const main = Effect.gen(function* () {
         Effect.gen(function* () {
           return yield* Run.run({
             program,
-            place: yield* place[kind],
+            location: yield* location[kind],
             mode,
             processes: asked.processes,
             rotations: asked.rotations,
@@ -110,7 +113,7 @@ const main = Effect.gen(function* () {
   ).pipe(Effect.map((all) => all.flat()))
   yield* Console.log(`\n${table(results)}`)
   const broken = results.flatMap(({ broken, mode, store }) => broken.map((reason) => `${store} ${mode}: ${reason}`))
-  if (broken.length > 0) return yield* new Broken({ message: `not as it must be:\n  ${broken.join("\n  ")}` })
+  if (broken.length > 0) return yield* new Broken({ message: `the soak failed:\n  ${broken.join("\n  ")}` })
 }).pipe(
   Effect.scoped,
   Effect.tapErrorCause((cause) =>

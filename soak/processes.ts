@@ -1,4 +1,4 @@
-/** Operating-system processes of the soak's application, seen from their driver. */
+/** Starts and controls the operating-system processes of the soak. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -7,18 +7,18 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Deferred, Effect, Schema, type Scope } from "effect"
 import { build } from "esbuild"
-import { type Ambush, type Line, LineText, type Settings, SettingsText } from "./Line.js"
+import { type Failpoint, type Line, LineText, type Settings, SettingsText } from "./Line.js"
 
 const decode = Schema.decodeSync(LineText)
 const encode = Schema.encodeSync(SettingsText)
 
-/** A folder that goes with the scope. */
+/** Makes a folder, which is removed with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-auth-soak-"))),
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
-/** The program of the processes, in one piece, as they are to start quickly and often. */
+/** Bundles the program of the processes, because they start often and should start quickly. */
 export const program: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function* () {
   const outdir = yield* folder
   yield* Effect.promise(() =>
@@ -32,7 +32,7 @@ export const program: Effect.Effect<string, never, Scope.Scope> = Effect.gen(fun
       target: "node20",
       external: ["pg-native"],
       outExtension: { ".js": ".mjs" },
-      // Packages that are no modules yet ask for this.
+      // For packages that are not ES modules.
       banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url)` },
       logLevel: "error"
     })
@@ -43,29 +43,31 @@ export const program: Effect.Effect<string, never, Scope.Scope> = Effect.gen(fun
 export interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
-  /** What it wrote to stderr. */
-  readonly complaint: string
+  /** The end of its stderr. */
+  readonly stderr: string
 }
 
 export interface Worker {
   readonly settings: Settings
+  /** Sends a signal to the process. */
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
-  readonly lay: (ambush: Ambush | undefined) => Effect.Effect<void>
-  /** Has it end after the call in hand. */
+  /** Sets the failpoint of the process, or removes it. */
+  readonly arm: (failpoint: Failpoint | undefined) => Effect.Effect<void>
+  /** Ends the process after its current call. */
   readonly finish: Effect.Effect<void>
-  /** It is no more, and all that it told was heard. */
+  /** Waits for the end of the process and of its output. */
   readonly ended: Effect.Effect<Ended>
 }
 
 const children = new Set<ChildProcess>()
 
-// Also what is stopped, and whatever becomes of this process: SIGKILL is for all.
+// SIGKILL also ends a stopped process. This runs however this process exits.
 const killAll = () => {
   for (const child of children) child.kill("SIGKILL")
 }
 process.on("exit", killAll)
 
-/** Starts a process. It is killed with the scope at the latest. */
+/** Starts a process. It is killed when the scope closes, if it has not ended before. */
 export const start = (
   program: string,
   settings: Settings,
@@ -80,22 +82,22 @@ export const start = (
           env: { ...process.env, NODE_OPTIONS: "" }
         })
         children.add(child)
-        let complaint = ""
+        let stderr = ""
         child.stderr?.on("data", (chunk: Buffer) => {
-          complaint = (complaint + chunk.toString()).slice(-4000)
+          stderr = (stderr + chunk.toString()).slice(-4000)
         })
         child.on("error", (error) => {
-          complaint += error.message
+          stderr += error.message
         })
         if (child.stdout !== null) {
           createInterface({ input: child.stdout }).on("line", (text) => {
-            // A process that is killed may have told half a line.
+            // A killed process may have written half a line.
             if (text.endsWith("}")) onLine(decode(text))
           })
         }
         child.on("close", (code, signal) => {
           children.delete(child)
-          Deferred.unsafeDone(ended, Effect.succeed({ code, signal, complaint }))
+          Deferred.unsafeDone(ended, Effect.succeed({ code, signal, stderr }))
         })
         return child
       }),
@@ -108,9 +110,9 @@ export const start = (
     return {
       settings,
       signal: (signal) => Effect.sync(() => void child.kill(signal)),
-      lay: (ambush) =>
+      arm: (failpoint) =>
         Effect.sync(() => {
-          if (child.connected) child.send(ambush ?? {}, () => {})
+          if (child.connected) child.send(failpoint ?? {}, () => {})
         }),
       finish: Effect.sync(() => {
         // Node would never report the end of a process whose channel this side has closed.

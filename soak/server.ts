@@ -1,4 +1,4 @@
-/** The sandbox of a run, on a port of the loopback, and which process's exchange it has in hand. */
+/** The sandbox of a run, served on loopback. */
 import { createServer } from "node:http"
 import { HttpServer, HttpServerRequest } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
@@ -10,18 +10,20 @@ import * as TeleTrackerSandbox from "../src/testing/TeleTrackerSandbox.js"
 export interface Server {
   readonly url: string
   readonly sandbox: Sandbox.Service
-  /** Refreshes that the sandbox granted, whether or not the answer reached anyone. */
+  /** Refreshes that issued tokens, whether or not the response arrived. */
   readonly rotations: () => number
 }
 
 export interface Options {
+  /** The lifetime of access tokens. Default: 1 second. */
   readonly lifetime?: Duration.DurationInput | undefined
+  /** How long a spent refresh token may be used again. Default: 0. */
   readonly reuseWindow?: Duration.DurationInput | undefined
-  /** What is done with an answer of the token endpoint before it goes out. */
-  readonly onAnswer?: ((path: string, worker: string) => Effect.Effect<void>) | undefined
+  /** Runs before a response of the token endpoint is sent. */
+  readonly onResponse?: ((path: string, worker: string) => Effect.Effect<void>) | undefined
 }
 
-/** Serves a sandbox whose refresh tokens are good for one use, with the scope. */
+/** Serves a sandbox whose refresh tokens are single-use, until the scope closes. */
 export const serve = (options: Options = {}): Effect.Effect<Server, never, Scope.Scope> =>
   Effect.gen(function* () {
     const sandbox = yield* TeleTrackerSandbox.make({
@@ -33,15 +35,15 @@ export const serve = (options: Options = {}): Effect.Effect<Server, never, Scope
     let rotations = 0
     const app = Effect.gen(function* () {
       const { headers, url } = yield* HttpServerRequest.HttpServerRequest
-      const answer = yield* sandbox.served
+      const response = yield* sandbox.served
       if (url.startsWith("/auth/")) {
-        if (url === "/auth/refresh" && answer.status === 200) rotations++
-        yield* options.onAnswer?.(url, headers["x-worker"] ?? "") ?? Effect.void
+        if (url === "/auth/refresh" && response.status === 200) rotations++
+        yield* options.onResponse?.(url, headers["x-worker"] ?? "") ?? Effect.void
       }
-      return answer
+      return response
     })
     const server = createServer()
-    // Nor would a busy API close a connection that was idle for five seconds, in the middle of the next request.
+    // Node's default of five seconds closes idle connections just when the next request arrives.
     server.keepAliveTimeout = 120_000
     const listening = yield* Layer.build(
       HttpServer.serve(Effect.interruptible(app)).pipe(

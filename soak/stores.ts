@@ -1,12 +1,15 @@
-/** The stores that processes can share. Each is imported only where it is used: the others would cost time at each start. */
+/**
+ * The stores that processes can share. Each is imported only if it is used, because importing all would slow every
+ * start.
+ */
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Fiber, Layer, Redacted } from "effect"
 import { TokenStore } from "../src/index.js"
-import type { Watch } from "./failpoint.js"
-import type { Place } from "./Line.js"
+import type { Failpoints } from "./failpoint.js"
+import type { StoreLocation } from "./Line.js"
 
-const file = ({ reach }: Watch, isSaving: () => boolean) =>
+const file = ({ reach }: Failpoints, isSaving: () => boolean) =>
   Layer.effect(
     FileSystem.FileSystem,
     Effect.map(FileSystem.FileSystem, (fs) =>
@@ -31,12 +34,12 @@ const file = ({ reach }: Watch, isSaving: () => boolean) =>
     )
   ).pipe(Layer.provideMerge(NodeContext.layer))
 
-const layerOf = ({ address, kind }: Place, watch: Watch, isSaving: () => boolean) => {
+const layerOf = ({ address, kind }: StoreLocation, failpoints: Failpoints, isSaving: () => boolean) => {
   switch (kind) {
     case "file":
       return Effect.map(
         Effect.promise(() => import("../src/stores/File.js")),
-        (File) => Layer.provide(File.layer({ directory: address }), file(watch, isSaving))
+        (File) => Layer.provide(File.layer({ directory: address }), file(failpoints, isSaving))
       )
     case "postgres":
       return Effect.map(
@@ -55,35 +58,37 @@ const layerOf = ({ address, kind }: Place, watch: Watch, isSaving: () => boolean
   }
 }
 
-/** The store at a place, which tells how far a flight is that uses it. */
-export const layer = (place: Place, watch: Watch) => {
+/** Provides the store at a location. It reports the points that a flight reaches in it. */
+export const layer = (location: StoreLocation, failpoints: Failpoints) => {
   let saving = false
-  const watched = (store: TokenStore.Service): TokenStore.Service => ({
+  const instrumented = (store: TokenStore.Service): TokenStore.Service => ({
     load: store.load,
     lease: (key, owner, duration) =>
-      Effect.tap(store.lease(key, owner, duration), (mine) => (mine ? watch.reach("leased") : Effect.void)),
-    release: (key, owner) => Effect.tap(store.release(key, owner), () => watch.reach("released")),
-    // A revision of the same generation is a note about its refresh token: the intent, mostly.
+      Effect.tap(store.lease(key, owner, duration), (acquired) =>
+        acquired ? failpoints.reach("leased") : Effect.void
+      ),
+    release: (key, owner) => Effect.tap(store.release(key, owner), () => failpoints.reach("released")),
+    // A revision of the same generation records the state of its refresh token: mostly an intent.
     save: (key, entry) =>
       entry.revision > 0
-        ? watch
+        ? failpoints
             .reach("intending")
-            .pipe(Effect.zipRight(store.save(key, entry)), Effect.zipLeft(watch.reach("intended")))
+            .pipe(Effect.zipRight(store.save(key, entry)), Effect.zipLeft(failpoints.reach("intended")))
         : Effect.gen(function* () {
-            yield* watch.reach("saving")
+            yield* failpoints.reach("saving")
             saving = true
             const done = yield* Effect.fork(store.save(key, entry))
-            // The statement is on its way, and its answer cannot be there yet.
-            if (place.kind !== "file") yield* Effect.zipRight(Effect.yieldNow(), watch.reach("writing"))
+            // The statement is on its way, and its result cannot have arrived.
+            if (location.kind !== "file") yield* Effect.zipRight(Effect.yieldNow(), failpoints.reach("writing"))
             const saved = yield* Effect.ensuring(
               Fiber.join(done),
               Effect.sync(() => (saving = false))
             )
-            yield* watch.reach("saved")
+            yield* failpoints.reach("saved")
             return saved
           })
   })
-  return Layer.unwrapEffect(layerOf(place, watch, () => saving)).pipe((layer) =>
-    Layer.effect(TokenStore.TokenStore, Effect.map(TokenStore.TokenStore, watched)).pipe(Layer.provide(layer))
+  return Layer.unwrapEffect(layerOf(location, failpoints, () => saving)).pipe((layer) =>
+    Layer.effect(TokenStore.TokenStore, Effect.map(TokenStore.TokenStore, instrumented)).pipe(Layer.provide(layer))
   )
 }

@@ -6,12 +6,12 @@ const columns: ReadonlyArray<readonly [string, (result: Result) => string | numb
   ["mode", ({ mode }) => mode],
   ["seconds", ({ seconds }) => seconds],
   ["rotations", ({ rotations }) => rotations],
-  ["log ins", ({ sandbox }) => sandbox.logins],
-  ["old presented", ({ sandbox }) => sandbox.reuses],
-  ["at once", ({ sandbox }) => sandbox.maxConcurrentExchanges],
+  ["logins", ({ sandbox }) => sandbox.logins],
+  ["reuses", ({ sandbox }) => sandbox.reuses],
+  ["concurrent", ({ sandbox }) => sandbox.maxConcurrentTokenRequests],
   ["calls", ({ calls }) => calls],
   ["failed", ({ failed }) => failed],
-  ["of them late", ({ late }) => late],
+  ["late", ({ late }) => late],
   ["longest ms", ({ longestCall }) => Math.round(longestCall)],
   ["kills", ({ kills }) => kills],
   ["in flight", ({ killsInFlight }) => killsInFlight],
@@ -30,5 +30,5 @@ export const table = (results: ReadonlyArray<Result>): string => {
     row.map((text, at) => (at < 2 ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0))).join("  ")
   )
   const problems = results.flatMap(({ mode, problems, store }) => problems.map((text) => `${store} ${mode}: ${text}`))
-  return [...lines, ...(problems.length === 0 ? [] : ["", "what processes told of:", ...problems])].join("\n")
+  return [...lines, ...(problems.length === 0 ? [] : ["", "what the processes reported:", ...problems])].join("\n")
 }

@@ -1,18 +1,18 @@
 /**
  * One process of the soak: an application that calls an API all the time, through a session that it shares with others.
- * It tells on stdout what becomes of each call. When its driver disconnects or is no more, it ends after the call in hand;
- * `SIGTERM` ends it at once, and cleanly.
+ * It reports the result of each call on stdout. When its driver disconnects or ends, it ends after the current call.
+ * `SIGTERM` ends it at once and cleanly.
  */
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "@effect/platform"
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Clock, Data, Duration, Effect, Fiber, Layer, Logger, Option, Random, Redacted, Schema } from "effect"
 import { credentials } from "../demo/user.js"
 import { AuthHttpClient, Credentials, Session, TeleTracker, Token, TokenStore } from "../src/index.js"
-import { tell, type Watch, watch } from "./failpoint.js"
-import { Ambush, type Settings, SettingsText } from "./Line.js"
+import { emit, type Failpoints, make } from "./failpoint.js"
+import { Failpoint, type Settings, SettingsText } from "./Line.js"
 import * as Stores from "./stores.js"
 
-/** The time on the wall of a machine that is wrong by some hours. Its monotonic part is what it was. */
+/** A clock whose wall time is wrong by some hours. Its monotonic time is right. */
 const wrongBy = (hours: number): Clock.Clock => {
   const right = Clock.make()
   const millis = () => right.unsafeCurrentTimeMillis() + hours * 3_600_000
@@ -26,8 +26,8 @@ const wrongBy = (hours: number): Clock.Clock => {
   }
 }
 
-/** The bare client, which says who it is, and tells how far an exchange is. */
-const bare = ({ client, name }: Settings, { reach }: Watch) =>
+/** A client that adds the name of the process and reports the points of a token request. */
+const bare = ({ client, name }: Settings, { reach }: Failpoints) =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(HttpClient.HttpClient, (bare) =>
@@ -38,9 +38,9 @@ const bare = ({ client, name }: Settings, { reach }: Watch) =>
             ? Effect.gen(function* () {
                 yield* reach("sending", url.endsWith("/login"))
                 const sent = yield* Effect.fork(Effect.delay(reach("sent"), "15 millis"))
-                const answer = yield* Effect.ensuring(send, Fiber.interrupt(sent))
-                yield* reach("answered")
-                return answer
+                const response = yield* Effect.ensuring(send, Fiber.interrupt(sent))
+                yield* reach("received")
+                return response
               })
             : send
         )
@@ -48,7 +48,7 @@ const bare = ({ client, name }: Settings, { reach }: Watch) =>
     )
   ).pipe(Layer.provide(client === "fetch" ? FetchHttpClient.layer : NodeHttpClient.layerUndici))
 
-const application = (settings: Settings, watch: Watch) =>
+const application = (settings: Settings, failpoints: Failpoints) =>
   TeleTracker.layer({
     baseUrl: settings.baseUrl,
     store: TokenStore.at("soak"),
@@ -57,63 +57,63 @@ const application = (settings: Settings, watch: Watch) =>
     seed: settings.seed === undefined ? undefined : Token.make({ refreshToken: Redacted.make(settings.seed) })
   }).pipe(
     Layer.provide(settings.credentials ? credentials : Credentials.layerNone),
-    Layer.provide(bare(settings, watch)),
-    Layer.provide(Stores.layer(settings.place, watch))
+    Layer.provide(bare(settings, failpoints)),
+    Layer.provide(Stores.layer(settings.location, failpoints))
   )
 
 class Refused extends Data.TaggedError("Refused")<{ readonly message: string }> {}
 
-/** One call, and again until it has its answer. */
-const call = Effect.fnUntraced(function* (most: number) {
+/** Makes one call, and repeats it until it succeeds. */
+const call = Effect.fnUntraced(function* (maxAttempts: number) {
   const client = yield* AuthHttpClient.AuthHttpClient
   const session = yield* Session.Session
   const attempt = client.get("/calls?size=1").pipe(
-    Effect.flatMap((answer) =>
-      Effect.flatMap(answer.text, (text) =>
-        answer.status === 200 ? Effect.void : new Refused({ message: `${answer.status} ${text}` })
+    Effect.flatMap((response) =>
+      Effect.flatMap(response.text, (text) =>
+        response.status === 200 ? Effect.void : new Refused({ message: `${response.status} ${text}` })
       )
     ),
     Effect.scoped,
     Effect.timeout("60 seconds")
   )
   const started = yield* Clock.currentTimeNanos
-  for (let attempts = 1; attempts <= most; attempts++) {
+  for (let attempts = 1; attempts <= maxAttempts; attempts++) {
     const begun = yield* Clock.currentTimeNanos
     const result = yield* Effect.either(attempt)
     const now = yield* Clock.currentTimeNanos
     if (result._tag === "Right") {
       const { generation } = yield* session.status
-      return tell({ _tag: "Called", attempts, millis: Number(now - started) / 1e6, generation })
+      return emit({ _tag: "Called", attempts, millis: Number(now - started) / 1e6, generation })
     }
     const { _tag, message } = result.left
-    tell({ _tag: "Failed", problem: `${_tag}: ${message}`, millis: Number(now - begun) / 1e6 })
+    emit({ _tag: "Failed", problem: `${_tag}: ${message}`, millis: Number(now - begun) / 1e6 })
     yield* Effect.sleep("250 millis")
   }
 })
 
-const decodeAmbush = Schema.decodeUnknownOption(Ambush)
+const decodeFailpoint = Schema.decodeUnknownOption(Failpoint)
 
 const main = Effect.gen(function* () {
   const settings = yield* Schema.decode(SettingsText)(process.argv[2] ?? "")
-  const seen = watch(settings.ambush)
+  const failpoints = make(settings.failpoint)
   let ended = false
   const finish = () => {
     ended = true
   }
   process.on("disconnect", finish)
   process.on("message", (message) =>
-    message === "finish" ? finish() : seen.lay(Option.getOrUndefined(decodeAmbush(message)))
+    message === "finish" ? finish() : failpoints.arm(Option.getOrUndefined(decodeFailpoint(message)))
   )
-  let left = settings.calls ?? Number.POSITIVE_INFINITY
+  let remaining = settings.calls ?? Number.POSITIVE_INFINITY
   const calls = Effect.gen(function* () {
-    while (!ended && left-- > 0) {
+    while (!ended && remaining-- > 0) {
       yield* call(settings.attempts ?? Number.POSITIVE_INFINITY)
       yield* Effect.sleep(yield* Random.nextIntBetween(100, 300))
     }
   })
   const clock = settings.hours === 0 ? Layer.empty : Layer.setClock(wrongBy(settings.hours))
-  yield* Effect.provide(calls, Layer.provideMerge(application(settings, seen), clock))
-  tell({ _tag: "Ended" })
+  yield* Effect.provide(calls, Layer.provideMerge(application(settings, failpoints), clock))
+  emit({ _tag: "Ended" })
   if (process.connected) process.disconnect()
 })
 
@@ -122,7 +122,7 @@ NodeRuntime.runMain(
     Effect.provide(
       Logger.replace(
         Logger.defaultLogger,
-        Logger.make(({ logLevel, message }) => tell({ _tag: "Logged", text: `${logLevel.label} ${message}` }))
+        Logger.make(({ logLevel, message }) => emit({ _tag: "Logged", text: `${logLevel.label} ${message}` }))
       )
     )
   ),

@@ -1,21 +1,21 @@
-import type { Answered, Sent, Server } from "../Server.js"
+import type { SentRequest, Server, ServerResponse } from "../Server.js"
 
-/** What a peer is made over. */
+/** The surroundings of a peer: its server, its transport and its first token. */
 export interface World {
   readonly server: Server
-  /** What becomes of a request: at once, or after a while. */
-  readonly send: (sent: Sent) => Promise<Answered>
-  /** The same server on loopback, for what brings its own transport. */
+  /** Sends a request to the server. */
+  readonly send: (sent: SentRequest) => Promise<ServerResponse>
+  /** The address of the same server on loopback, for a peer with a transport of its own. */
   readonly address: string
-  /** Whether the token at hand is good for an hour, or has ended. */
-  readonly lifetime: "fresh" | "ended"
+  /** Whether the first token is valid for an hour, or has expired. */
+  readonly lifetime: "fresh" | "expired"
 }
 
-/** A library that does the same work, as its documentation says it is done best. */
+/** A library that does the same work, used as its documentation recommends. */
 export interface Peer {
-  /** Answers a valid access token. */
+  /** Returns a valid access token. */
   readonly token?: () => Promise<string>
-  /** Sends an authorized request, and answers the status that the caller sees in the end. */
+  /** Sends an authorized request, and returns the status that the caller gets in the end. */
   readonly request?: () => Promise<number>
 }
 
@@ -27,24 +27,25 @@ export const tokenUrl = "https://api.test/token"
 export const accessToken = "test-access-alice.0"
 export const refreshToken = "test-refresh-alice.0"
 
-/** When the token at hand ends, in milliseconds since 1970. */
-export const endOf = ({ lifetime }: World): number => Date.now() + (lifetime === "fresh" ? 3_600_000 : -1000)
+/** Returns when the first token expires, in milliseconds since 1970. */
+export const expiryOf = ({ lifetime }: World): number => Date.now() + (lifetime === "fresh" ? 3_600_000 : -1000)
 
-export interface Answer {
+/** The fields of a token response. */
+export interface TokenFields {
   readonly access_token: string
   readonly refresh_token: string
   readonly expires_in: number
 }
 
-/** The exchange, for peers that leave it to the application. */
-export const exchange = async ({ send }: World, token: string): Promise<Answer> => {
+/** Sends a refresh request, for peers that leave that to the application. */
+export const refresh = async ({ send }: World, token: string): Promise<TokenFields> => {
   const body = new URLSearchParams({ grant_type: "refresh_token", refresh_token: token }).toString()
-  const answered = await send({ url: tokenUrl, authorization: undefined, body })
-  if (answered.status !== 200) throw new Error(`refused: ${answered.body}`)
-  return JSON.parse(answered.body) as Answer
+  const response = await send({ url: tokenUrl, authorization: undefined, body })
+  if (response.status !== 200) throw new Error(`refused: ${response.body}`)
+  return JSON.parse(response.body) as TokenFields
 }
 
-/** A `fetch` over the world, for peers that take one. */
+/** Returns a `fetch` that sends by `send`, for peers that accept one. */
 export const fetchOf =
   ({ send }: World): typeof globalThis.fetch =>
   async (input, init) => {
@@ -53,6 +54,6 @@ export const fetchOf =
     const given = init?.body ?? ""
     const body = request === undefined || request.body === null ? String(given) : await request.text()
     const url = request?.url ?? String(input)
-    const answered = await send({ url, authorization: headers.get("authorization") ?? undefined, body })
-    return new Response(answered.body, { status: answered.status, headers: { "content-type": "application/json" } })
+    const response = await send({ url, authorization: headers.get("authorization") ?? undefined, body })
+    return new Response(response.body, { status: response.status, headers: { "content-type": "application/json" } })
   }

@@ -26,15 +26,15 @@ export const makes: Readonly<Record<string, Make>> = {
   "@twurple/auth": twurple
 }
 
-/** A server on loopback. It keeps no process alive. */
+/** Serves on loopback. The server does not keep the process alive. */
 const serve = async (send: World["send"]): Promise<string> => {
   const http = createServer(async (request, response) => {
     const body = await text(request)
     const url = new URL(request.url ?? "/", "http://127.0.0.1")
-    // What one peer asks in a query comes in the body everywhere else.
+    // One peer sends in the query what all others send in the body.
     const sent = { url: url.pathname, authorization: request.headers.authorization, body: body || url.search.slice(1) }
-    const answered = await send(sent)
-    response.writeHead(answered.status, { "content-type": "application/json" }).end(answered.body)
+    const { body: responseBody, status } = await send(sent)
+    response.writeHead(status, { "content-type": "application/json" }).end(responseBody)
   })
   await new Promise<void>((done) => http.listen(0, "127.0.0.1", done))
   http.unref()
@@ -60,7 +60,7 @@ export const all = async (
   return made
 }
 
-/** A transport that answers at once. */
+/** A transport that responds at once. */
 export const atOnce =
   (server: Server): World["send"] =>
   async (sent) =>

@@ -1,8 +1,8 @@
 import axios, { AxiosError, type AxiosResponse } from "axios"
 import { createAuthRefresh } from "axios-auth-refresh"
-import { accessToken, apiUrl, exchange, type Make, refreshToken } from "./Peer.js"
+import { accessToken, apiUrl, type Make, refresh, refreshToken } from "./Peer.js"
 
-/** The interceptor knows nothing of a token's end: it learns of it by a 401. */
+/** The interceptor does not know when a token expires. It refreshes after a 401. */
 export const axiosAuthRefresh: Make = (world) => {
   let tokens = { access_token: accessToken, refresh_token: refreshToken }
   const instance = axios.create({
@@ -22,9 +22,9 @@ export const axiosAuthRefresh: Make = (world) => {
     config.headers.set("authorization", `Bearer ${tokens.access_token}`)
     return config
   })
-  // Its types are of the other module format.
+  // Its types are those of the other module format.
   createAuthRefresh(instance as never, async () => {
-    tokens = await exchange(world, tokens.refresh_token)
+    tokens = await refresh(world, tokens.refresh_token)
   })
   return { request: async () => (await instance.get(apiUrl)).status }
 }

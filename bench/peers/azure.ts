@@ -7,19 +7,19 @@ import {
   type HttpClient,
   type Pipeline
 } from "@azure/core-rest-pipeline"
-import { accessToken, apiUrl, endOf, exchange, type Make, type Peer, refreshToken, type World } from "./Peer.js"
+import { accessToken, apiUrl, expiryOf, type Make, type Peer, refresh, refreshToken, type World } from "./Peer.js"
 
-const over = (pipeline: Pipeline, world: World): Peer => {
-  let tokens = { access_token: accessToken, refresh_token: refreshToken, expiresOnTimestamp: endOf(world) }
+const peerOf = (pipeline: Pipeline, world: World): Peer => {
+  let tokens = { access_token: accessToken, refresh_token: refreshToken, expiresOnTimestamp: expiryOf(world) }
   let first = true
   pipeline.addPolicy(
     bearerTokenAuthenticationPolicy({
       scopes: "orders",
       credential: {
         getToken: async () => {
-          if (!first || world.lifetime === "ended") {
-            const answer = await exchange(world, tokens.refresh_token)
-            tokens = { ...answer, expiresOnTimestamp: Date.now() + answer.expires_in * 1000 }
+          if (!first || world.lifetime === "expired") {
+            const fields = await refresh(world, tokens.refresh_token)
+            tokens = { ...fields, expiresOnTimestamp: Date.now() + fields.expires_in * 1000 }
           }
           first = false
           return { token: tokens.access_token, expiresOnTimestamp: tokens.expiresOnTimestamp }
@@ -49,8 +49,8 @@ const over = (pipeline: Pipeline, world: World): Peer => {
   }
 }
 
-/** As the clients that are built on it have it: with retries, redirects, a log and a user agent. */
-export const azure: Make = (world) => over(createPipelineFromOptions({}), world)
+/** The pipeline of the clients that are built on it, with retries, redirects, a log and a user agent. */
+export const azure: Make = (world) => peerOf(createPipelineFromOptions({}), world)
 
-/** Nothing but the policy that authorizes. */
-export const azureBare: Make = (world) => over(createEmptyPipeline(), world)
+/** The authorizing policy alone. */
+export const azureBare: Make = (world) => peerOf(createEmptyPipeline(), world)

@@ -1,5 +1,5 @@
 import { OAuth2Client, OAuth2Fetch } from "@badgateway/oauth2-client"
-import { accessToken, apiUrl, endOf, fetchOf, type Make, refreshToken, tokenUrl } from "./Peer.js"
+import { accessToken, apiUrl, expiryOf, fetchOf, type Make, refreshToken, tokenUrl } from "./Peer.js"
 
 export const badgateway: Make = (world) => {
   const fetch = fetchOf(world)
@@ -7,7 +7,7 @@ export const badgateway: Make = (world) => {
   const wrapper = new OAuth2Fetch({
     client,
     scheduleRefresh: false,
-    getStoredToken: () => ({ accessToken, refreshToken, expiresAt: endOf(world) }),
+    getStoredToken: () => ({ accessToken, refreshToken, expiresAt: expiryOf(world) }),
     getNewToken: () => null
   })
   const authorized = wrapper.mw()

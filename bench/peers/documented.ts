@@ -1,8 +1,8 @@
-import { accessToken, apiUrl, endOf, exchange, fetchOf, type Make, refreshToken, type World } from "./Peer.js"
+import { accessToken, apiUrl, expiryOf, fetchOf, type Make, refresh, refreshToken, type World } from "./Peer.js"
 
 /**
- * What the documentation of Violet tells a client to do, as a class: refresh when the token ends within five minutes;
- * after a 401, refresh once and send once more.
+ * The client that the documentation of Violet describes: it refreshes if the token expires within five minutes; after a
+ * 401 it refreshes once and sends once more.
  */
 class TokenManager {
   readonly world: World
@@ -14,14 +14,14 @@ class TokenManager {
   constructor(world: World) {
     this.world = world
     this.fetch = fetchOf(world)
-    this.expiresAt = endOf(world)
+    this.expiresAt = expiryOf(world)
   }
 
   async refresh(): Promise<string> {
-    const answer = await exchange(this.world, this.refreshWith)
-    this.access = answer.access_token
-    this.refreshWith = answer.refresh_token
-    this.expiresAt = Date.now() + answer.expires_in * 1000
+    const fields = await refresh(this.world, this.refreshWith)
+    this.access = fields.access_token
+    this.refreshWith = fields.refresh_token
+    this.expiresAt = Date.now() + fields.expires_in * 1000
     return this.access
   }
 

@@ -1,5 +1,5 @@
 import { gaxios, OAuth2Client } from "google-auth-library"
-import { accessToken, apiUrl, endOf, fetchOf, type Make, refreshToken, tokenUrl } from "./Peer.js"
+import { accessToken, apiUrl, expiryOf, fetchOf, type Make, refreshToken, tokenUrl } from "./Peer.js"
 
 export const google: Make = (world) => {
   const transporter = new gaxios.Gaxios({ fetchImplementation: fetchOf(world) })
@@ -9,7 +9,7 @@ export const google: Make = (world) => {
     transporter,
     forceRefreshOnFailure: true
   })
-  client.setCredentials({ access_token: accessToken, refresh_token: refreshToken, expiry_date: endOf(world) })
+  client.setCredentials({ access_token: accessToken, refresh_token: refreshToken, expiry_date: expiryOf(world) })
   return {
     token: async () => (await client.getAccessToken()).token ?? "",
     request: async () => (await client.request({ url: apiUrl, validateStatus: (status) => status === 200 })).status

@@ -1,7 +1,7 @@
 import { AuthorizationCode } from "simple-oauth2"
-import { accessToken, endOf, type Make, refreshToken } from "./Peer.js"
+import { accessToken, expiryOf, type Make, refreshToken } from "./Peer.js"
 
-/** It leaves it to the application to ask whether a token has ended. */
+/** The application has to ask whether a token has expired. */
 export const simpleOAuth2: Make = (world) => {
   const client = new AuthorizationCode({
     client: { id: "bench", secret: "test-secret" },
@@ -10,7 +10,7 @@ export const simpleOAuth2: Make = (world) => {
   let token = client.createToken({
     access_token: accessToken,
     refresh_token: refreshToken,
-    expires_at: new Date(endOf(world)).toISOString()
+    expires_at: new Date(expiryOf(world)).toISOString()
   })
   return {
     token: async () => {

@@ -1,5 +1,5 @@
 import { doesIdentityRequireRefresh, isIdentityExpired, memoizeIdentityProvider } from "@smithy/core"
-import { accessToken, endOf, exchange, type Make, refreshToken } from "./Peer.js"
+import { accessToken, expiryOf, type Make, refresh, refreshToken } from "./Peer.js"
 
 export const smithy: Make = (world) => {
   let tokens = { access_token: accessToken, refresh_token: refreshToken }
@@ -8,11 +8,11 @@ export const smithy: Make = (world) => {
     async () => {
       if (first) {
         first = false
-        return { token: tokens.access_token, expiration: new Date(endOf(world)) }
+        return { token: tokens.access_token, expiration: new Date(expiryOf(world)) }
       }
-      const answer = await exchange(world, tokens.refresh_token)
-      tokens = answer
-      return { token: answer.access_token, expiration: new Date(Date.now() + answer.expires_in * 1000) }
+      const fields = await refresh(world, tokens.refresh_token)
+      tokens = fields
+      return { token: fields.access_token, expiration: new Date(Date.now() + fields.expires_in * 1000) }
     },
     isIdentityExpired,
     doesIdentityRequireRefresh

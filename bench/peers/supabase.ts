@@ -1,30 +1,30 @@
 import { GoTrueClient } from "@supabase/auth-js"
-import { apiUrl, endOf, fetchOf, type Make, refreshToken, type World } from "./Peer.js"
+import { apiUrl, expiryOf, fetchOf, type Make, refreshToken, type World } from "./Peer.js"
 
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-/** It reads the end of a token in the token itself. */
+/** The library reads the expiry of a token from the token itself. */
 const jwt = (end: number) => `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: end, sub: "alice" })}.c2ln`
 
-/** Its endpoint takes and answers JSON, with a user in it. */
-const spoken = (world: World): typeof globalThis.fetch => {
+/** The endpoint accepts and returns JSON, with a user in it. */
+const jsonFetchOf = (world: World): typeof globalThis.fetch => {
   const fetch = fetchOf(world)
   return async (input, init) => {
     if (!String(input).includes("/token?")) return fetch(input, init)
-    const asked = JSON.parse(String(init?.body)) as { refresh_token: string }
+    const requested = JSON.parse(String(init?.body)) as { refresh_token: string }
     const { body, status } = await world.send({
       url: "https://api.test/token",
       authorization: undefined,
-      body: new URLSearchParams(asked).toString()
+      body: new URLSearchParams(requested).toString()
     })
-    const answer = JSON.parse(body) as Record<string, unknown>
-    return new Response(JSON.stringify({ ...answer, user: { id: "alice" } }), { status })
+    const fields = JSON.parse(body) as Record<string, unknown>
+    return new Response(JSON.stringify({ ...fields, user: { id: "alice" } }), { status })
   }
 }
 
 export const supabase: Make = async (world) => {
-  const end = Math.floor(endOf(world) / 1000)
-  const kept = new Map<string, string>()
+  const end = Math.floor(expiryOf(world) / 1000)
+  const stored = new Map<string, string>()
   const expires_in = world.lifetime === "fresh" ? 3600 : -1
   const session = {
     access_token: jwt(end),
@@ -34,17 +34,17 @@ export const supabase: Make = async (world) => {
     token_type: "bearer",
     user: { id: "alice" }
   }
-  kept.set("bench", JSON.stringify(session))
+  stored.set("bench", JSON.stringify(session))
   const client = new GoTrueClient({
     url: "https://api.test",
-    fetch: spoken(world),
+    fetch: jsonFetchOf(world),
     storageKey: "bench",
     autoRefreshToken: false,
     detectSessionInUrl: false,
     storage: {
-      getItem: (key) => kept.get(key) ?? null,
-      setItem: (key, value) => void kept.set(key, value),
-      removeItem: (key) => void kept.delete(key)
+      getItem: (key) => stored.get(key) ?? null,
+      setItem: (key, value) => void stored.set(key, value),
+      removeItem: (key) => void stored.delete(key)
     }
   })
   await client.initialize()

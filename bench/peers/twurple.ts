@@ -1,7 +1,7 @@
 import { RefreshingAuthProvider } from "@twurple/auth"
-import { accessToken, endOf, type Make, refreshToken } from "./Peer.js"
+import { accessToken, expiryOf, type Make, refreshToken } from "./Peer.js"
 
-/** Its endpoint is moved to loopback by an environment variable of its own. */
+/** An environment variable of the library moves its endpoint to loopback. */
 export const twurple: Make = (world) => {
   process.env.TWURPLE_MOCK_API_PORT = new URL(world.address).port
   const provider = new RefreshingAuthProvider({ clientId: "bench", clientSecret: "test-secret" })
@@ -10,7 +10,7 @@ export const twurple: Make = (world) => {
     accessToken,
     refreshToken,
     expiresIn,
-    obtainmentTimestamp: endOf(world) - expiresIn * 1000,
+    obtainmentTimestamp: expiryOf(world) - expiresIn * 1000,
     scope: []
   })
   return { token: async () => (await provider.getAccessTokenForUser("alice"))?.accessToken ?? "" }

@@ -1,6 +1,6 @@
 /**
- * What can go wrong between a client and a sandbox, on demand: late answers, dropped connections, refusals, damaged
- * bodies, odd tokens.
+ * Faults between a client and a sandbox, on demand: late responses, dropped connections, refusals, damaged bodies, odd
+ * tokens.
  *
  * @since 0.1.0
  */
@@ -14,8 +14,11 @@ import * as Ref from "effect/Ref"
 import * as DamagedBody from "./internal/damagedBody.js"
 import { Dropped } from "./internal/dropped.js"
 
+export type { BodyDamage } from "./internal/damagedBody.js"
+
 /**
- * What a `Token` fault makes of a token.
+ * The damage that a `Token` fault does to a token: it is left out (`"missing"`), replaced by the number 1234, by null,
+ * by an empty text or by an object, or gets a line feed after eight characters (`"control"`).
  *
  * @since 0.1.0
  * @category testing
@@ -23,20 +26,19 @@ import { Dropped } from "./internal/dropped.js"
 export type OddToken = "missing" | "number" | "null" | "empty" | "control" | "object"
 
 /**
- * One way in which one request goes wrong.
+ * A fault of one request.
  *
- * - `Delay`: the answer comes late; the request waits `"before"` (default) or `"after"` it is processed.
- * - `Drop`: the connection breaks before or after the request is processed; no answer in either case.
- * - `Status`: answered with this status, and `Retry-After` if given, instead of being processed.
- * - `Body`: processed, then answered 200 with a damaged body: not JSON, cut in the middle while the connection breaks, a
- *   gateway's page, nothing, JSON that is no object, or the true answer behind 2 MiB of white space.
- * - `Token`: processed, but the answer's access token (default) or refresh token is missing, empty, no text, or holds a
- *   line feed.
- * - `Fields`: processed, but these fields replace those of the answer (`undefined` leaves one out).
- * - `Expiry`: these claims replace those of the JWT that is issued (`undefined` leaves one out). The sandbox itself goes
- *   on judging the token by its true lifetime.
- * - `Answer`: answered with this status and JSON, after being processed or (default) instead.
- * - `Redirect`: answered with a redirect (302 by default) instead of being processed.
+ * - `Delay`: the response is late. The sandbox waits for `duration` before (the default) or after it processes the
+ *   request.
+ * - `Drop`: the connection breaks before or after the request is processed. There is no response in either case.
+ * - `Status`: the request is not processed. The response has this status and, if given, this `Retry-After`.
+ * - `Body`: the request is processed. The response is a 200 with a damaged body.
+ * - `Token`: the request is processed. The access token (the default) or refresh token of the response is damaged.
+ * - `Fields`: the request is processed. These fields replace those of the response; `undefined` leaves one out.
+ * - `Expiry`: the request is processed. These claims replace those of the issued JWT; `undefined` leaves one out. The
+ *   sandbox itself still goes by the token's true lifetime.
+ * - `Response`: the response has this status and this JSON. The request is processed only with `processed: true`.
+ * - `Redirect`: the request is not processed. The response is a redirect, 302 by default.
  *
  * @since 0.1.0
  * @category testing
@@ -45,7 +47,7 @@ export type Fault = Data.TaggedEnum<{
   Delay: { readonly duration: Duration.DurationInput; readonly when?: "before" | "after" | undefined }
   Drop: { readonly when: "before" | "after" }
   Status: { readonly status: number; readonly retryAfter?: string | undefined }
-  Body: { readonly kind: DamagedBody.Kind }
+  Body: { readonly kind: DamagedBody.BodyDamage }
   Token: { readonly kind: OddToken; readonly which?: "access" | "refresh" | undefined }
   Fields: { readonly fields: Readonly<Record<string, unknown>> }
   Expiry: {
@@ -54,7 +56,7 @@ export type Fault = Data.TaggedEnum<{
       readonly iat?: number | null | undefined
     }
   }
-  Answer: { readonly status: number; readonly body: unknown; readonly processed?: boolean | undefined }
+  Response: { readonly status: number; readonly body: unknown; readonly processed?: boolean | undefined }
   Redirect: { readonly location: string; readonly status?: 302 | 307 | undefined }
 }>
 
@@ -64,57 +66,124 @@ export type Fault = Data.TaggedEnum<{
  * @since 0.1.0
  * @category testing
  */
-export const { Answer, Body, Delay, Drop, Expiry, Fields, Redirect, Status, Token } = Data.taggedEnum<Fault>()
+export const {
+  /**
+   * Makes a fault that replaces the body of the response with a damaged one.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Body,
+  /**
+   * Makes a fault that delays the response.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Delay,
+  /**
+   * Makes a fault that breaks the connection.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Drop,
+  /**
+   * Makes a fault that replaces the claims of the issued JWT.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Expiry,
+  /**
+   * Makes a fault that replaces fields of the token response.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Fields,
+  /**
+   * Makes a fault that responds with a redirect.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Redirect,
+  /**
+   * Makes a fault that responds with a status and a JSON body.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Response,
+  /**
+   * Makes a fault that responds with a status and no body.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Status,
+  /**
+   * Makes a fault that damages a token of the token response.
+   *
+   * @since 0.1.0
+   * @category testing
+   */
+  Token
+} = Data.taggedEnum<Fault>()
 
 export { Dropped }
 
 /**
- * The faults waiting for the requests to come, a queue for each endpoint.
+ * The faults of the requests to come, as one queue for each endpoint.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Service<Endpoint extends string = string> {
-  /** Queues a fault for the next `times` (1) requests of an endpoint; `Infinity` lasts until `clear`. */
+  /** Queues a fault for the next `times` requests of an endpoint. Default: 1. `Infinity` lasts until `clear`. */
   readonly inject: (endpoint: Endpoint, fault: Fault, times?: number) => Effect.Effect<void>
-  /** Forgets every fault that has not happened yet. */
+  /** Removes every fault that has not happened yet. */
   readonly clear: Effect.Effect<void>
-  /** The fault for the request at hand, first in first out; a sandbox calls it once a request. */
+  /**
+   * Removes and returns the next fault of an endpoint, first in, first out. A sandbox calls it once for each request.
+   */
   readonly take: (endpoint: Endpoint) => Effect.Effect<Option.Option<Fault>>
-  /** How many bytes of `"long"` bodies went out, into the buffers of a served app at least. */
-  readonly sent: Ref.Ref<number>
+  /** The bytes of `"long"` bodies that were sent so far; those in the buffers of a served app are included. */
+  readonly bytesSent: Ref.Ref<number>
 }
 
-interface Waiting {
+interface Queued {
   readonly endpoint: string
   readonly fault: Fault
-  readonly left: number
+  /** The number of requests that still get the fault. */
+  readonly remaining: number
 }
 
 /**
- * Makes an empty set of faults.
+ * Makes a `Service` without faults.
  *
  * @since 0.1.0
  * @category testing
  */
 export const make = <Endpoint extends string = string>(): Effect.Effect<Service<Endpoint>> =>
-  Effect.zipWith(Ref.make<ReadonlyArray<Waiting>>([]), Ref.make(0), (ref, sent) => ({
+  Effect.zipWith(Ref.make<ReadonlyArray<Queued>>([]), Ref.make(0), (ref, bytesSent) => ({
     inject: (endpoint, fault, times = 1) =>
-      times < 1 ? Effect.void : Ref.update(ref, (queue) => [...queue, { endpoint, fault, left: times }]),
+      times < 1 ? Effect.void : Ref.update(ref, (queue) => [...queue, { endpoint, fault, remaining: times }]),
     clear: Ref.set(ref, []),
     take: (endpoint) =>
       Ref.modify(ref, (queue) => {
-        const found = queue.find((waiting) => waiting.endpoint === endpoint)
+        const found = queue.find((queued) => queued.endpoint === endpoint)
         if (found === undefined) return [Option.none(), queue]
-        const rest = queue.flatMap((waiting) =>
-          waiting !== found ? [waiting] : found.left > 1 ? [{ ...found, left: found.left - 1 }] : []
+        const rest = queue.flatMap((queued) =>
+          queued !== found ? [queued] : found.remaining > 1 ? [{ ...found, remaining: found.remaining - 1 }] : []
         )
         return [Option.some(found.fault), rest]
       }),
-    sent
+    bytesSent
   }))
 
-const odd = (kind: OddToken, token: unknown): unknown => {
+const damaged = (kind: OddToken, token: unknown): unknown => {
   switch (kind) {
     case "missing":
       return undefined
@@ -132,26 +201,27 @@ const odd = (kind: OddToken, token: unknown): unknown => {
 }
 
 /**
- * What `Token` and `Fields` make of the fields of an answer that grants tokens; `names` are those of the two tokens.
+ * Applies a `Token` or `Fields` fault to the fields of a token response. Any other fault leaves them as they are.
+ * `names` are the names of the two tokens in that response.
  *
  * @since 0.1.0
  * @category testing
  */
-export const spoil = (
+export const applyToFields = (
   fault: Option.Option<Fault>,
   names: { readonly access: string; readonly refresh: string },
-  answer: Readonly<Record<string, unknown>>
+  fields: Readonly<Record<string, unknown>>
 ): Readonly<Record<string, unknown>> => {
-  if (Option.isNone(fault)) return answer
+  if (Option.isNone(fault)) return fields
   const { value } = fault
-  if (value._tag === "Fields") return { ...answer, ...value.fields }
-  if (value._tag !== "Token") return answer
+  if (value._tag === "Fields") return { ...fields, ...value.fields }
+  if (value._tag !== "Token") return fields
   const name = names[value.which ?? "access"]
-  return { ...answer, [name]: odd(value.kind, answer[name]) }
+  return { ...fields, [name]: damaged(value.kind, fields[name]) }
 }
 
 /**
- * The claims that `Expiry` asks for.
+ * Returns the claims of an `Expiry` fault, and `undefined` for any other.
  *
  * @since 0.1.0
  * @category testing
@@ -160,8 +230,11 @@ export const claims = (fault: Option.Option<Fault>): object | undefined =>
   Option.isSome(fault) && fault.value._tag === "Expiry" ? fault.value.claims : undefined
 
 /**
- * Processes a request under the endpoint's next fault. Everything but `Token`, `Fields` and `Expiry` happens here; those are
- * handed to `process`, which alone knows what its answer looks like: see `spoil` and `claims`.
+ * Handles a request under the next fault of its endpoint. `Token`, `Fields` and `Expiry` are passed to `process`,
+ * because only that knows the fields of its response: see `applyToFields` and `claims`. Every other fault is carried
+ * out here.
+ *
+ * Fails with `Dropped` if the fault breaks the connection.
  *
  * @since 0.1.0
  * @category testing
@@ -176,24 +249,24 @@ export const handle = <Endpoint extends string, E, R>(
     (taken): Effect.Effect<HttpServerResponse.HttpServerResponse, E | Dropped, R> => {
       if (Option.isNone(taken)) return process(taken)
       const fault = taken.value
-      const plain = process(Option.none())
+      const processed = process(Option.none())
       switch (fault._tag) {
         case "Delay":
           return fault.when === "after"
-            ? Effect.zipLeft(plain, Effect.sleep(fault.duration))
-            : Effect.delay(plain, fault.duration)
+            ? Effect.zipLeft(processed, Effect.sleep(fault.duration))
+            : Effect.delay(processed, fault.duration)
         case "Drop":
-          return fault.when === "after" ? Effect.zipRight(plain, new Dropped()) : new Dropped()
+          return fault.when === "after" ? Effect.zipRight(processed, new Dropped()) : new Dropped()
         case "Status":
           return HttpServerResponse.empty({
             status: fault.status,
             headers: fault.retryAfter === undefined ? {} : { "retry-after": fault.retryAfter }
           })
         case "Body":
-          return Effect.map(plain, (answer) => DamagedBody.damage(fault.kind, answer, faults.sent))
-        case "Answer":
+          return Effect.map(processed, (response) => DamagedBody.damage(fault.kind, response, faults.bytesSent))
+        case "Response":
           return Effect.zipRight(
-            fault.processed === true ? plain : Effect.void,
+            fault.processed === true ? processed : Effect.void,
             HttpServerResponse.unsafeJson(fault.body, { status: fault.status })
           )
         case "Redirect":

@@ -1,5 +1,6 @@
 /**
- * A sandbox of Freddy, the Aitronos AI API: a log in of two steps, JWTs, answers and errors in several forms.
+ * A sandbox of Freddy, the Aitronos AI API. Its login has two steps, its tokens are JWTs, and its responses and errors
+ * come in several forms.
  *
  * @since 0.1.0
  */
@@ -15,41 +16,47 @@ import * as SandboxApi from "./internal/sandboxApi.js"
 import * as SandboxRefresh from "./internal/sandboxRefresh.js"
 import * as TokenMint from "./internal/tokenMint.js"
 
+export type { SandboxOptions, Service as SandboxService } from "./internal/sandbox.js"
+export type { Endpoint, LogEntry, Report } from "./internal/sandboxLog.js"
+export type { RotationOptions } from "./internal/sandboxRefresh.js"
+export type { TokenOptions } from "./internal/tokenMint.js"
+
 /**
- * How the sandbox is set up. Access tokens live for an hour by default, and the rotation is `"optional"`.
+ * The options of the sandbox. The default lifetime of access tokens is 1 hour, and the default rotation is
+ * `"optional"`.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Options extends Sandbox.Options, SandboxRefresh.Options {
-  /** The code that is mailed at each log in. Default `"1234"`. */
+export interface Options extends Sandbox.SandboxOptions, SandboxRefresh.RotationOptions {
+  /** The code that is mailed at each login. Default: `"1234"`. */
   readonly code?: string | undefined
-  /** How long a mailed code is good, once. Default 5 minutes. */
+  /** The lifetime of a mailed code, which is single-use. Default: 5 minutes. */
   readonly codeLifetime?: Duration.DurationInput | undefined
-  /** Whether there is the development log in, which asks for no code. Default true. */
+  /** Serves the development login, which needs no code. Default: true. */
   readonly development?: boolean | undefined
   /**
-   * The form of a refresh's answer. `"token"` (default): `token`, and `refresh_token` if it is a new one. `"rotated"`:
-   * `token` and `refresh_token`, the new one or the one in use. `"access_token"`: the same as `access_token`,
-   * `refresh_token` and `token_type`. All of them carry `device_id`.
+   * The form of the response to a refresh. `"token"`: `token`, and `refresh_token` if there is a new one. `"rotated"`:
+   * `token` and `refresh_token`, the new one or else the one that was sent. `"access_token"`: the same as
+   * `access_token`, `refresh_token` and `token_type`. All of them have `device_id`. Default: `"token"`.
    */
-  readonly answerForm?: "token" | "access_token" | "rotated" | undefined
-  /** The form of an error: `detail` alone, or the newer one of an `error` with `code` and `status`. Default `"detail"`. */
+  readonly responseForm?: "token" | "access_token" | "rotated" | undefined
+  /** The form of an error: `detail` alone, or the newer `error` with `code` and `status`. Default: `"detail"`. */
   readonly errorForm?: "detail" | "envelope" | undefined
-  /** The `device_id` of every answer with tokens. Default `"device-123"`. */
+  /** The `device_id` of every token response. Default: `"device-123"`. */
   readonly deviceId?: string | null | undefined
 }
 
 /**
- * A running sandbox of Freddy, with the mailbox of its user. Both steps of a log in are requests of `"login"`.
+ * A running sandbox of Freddy, with the mailbox of its user. Both steps of a login are requests of `"login"`.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Service extends Sandbox.Service {
-  /** The code mailed last. */
+  /** The code that was mailed last, or none. */
   readonly mailbox: Effect.Effect<Option.Option<string>>
-  /** How many codes were mailed. */
+  /** The number of codes that were mailed so far. */
   readonly codesMailed: Effect.Effect<number>
 }
 
@@ -65,7 +72,7 @@ const camel = { access: "token", refresh: "refreshToken" }
 const snake = { access: "access_token", refresh: "refresh_token" }
 
 /**
- * Makes a sandbox with its own key, mailbox, log and faults.
+ * Makes a sandbox of Freddy with its own tokens, mailbox, log and faults.
  *
  * @since 0.1.0
  * @category testing
@@ -74,11 +81,11 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
   const code = options.code ?? "1234"
   const codeLifetime = Duration.toMillis(options.codeLifetime ?? "5 minutes")
   const device_id = options.deviceId === undefined ? "device-123" : options.deviceId
-  const form = options.answerForm ?? "token"
+  const responseForm = options.responseForm ?? "token"
   const codesMailed = yield* Ref.make(0)
-  /** The ends of the codes that are still to be used, by their `email_key`. */
-  const awaited = yield* Ref.make(HashMap.empty<string, number>())
-  const exchange = yield* SandboxRefresh.make(options.rotation ?? "optional")
+  /** When each mailed code that was not used yet expires, by its `email_key`. */
+  const unused = yield* Ref.make(HashMap.empty<string, number>())
+  const refresh = yield* SandboxRefresh.make(options.rotation ?? "optional")
 
   const sandbox = yield* Sandbox.make({ ...options, lifetime: options.lifetime ?? "1 hour" }, (server) => {
     const refuse = Effect.fnUntraced(function* (status: number, message: string) {
@@ -93,30 +100,30 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
       if (!(yield* server.isUser(email_or_username, password))) return yield* refuse(401, "Invalid credentials")
     })
 
-    const answer = (
+    const tokenResponse = (
       call: SandboxApi.Call,
       names: { readonly access: string; readonly refresh: string },
       tokens: { readonly access: string; readonly refresh: string | undefined },
       rest: object = {}
     ) => {
       const fields = { ...rest, [names.access]: tokens.access, [names.refresh]: tokens.refresh, device_id }
-      return HttpServerResponse.unsafeJson(Faults.spoil(call.fault, names, fields))
+      return HttpServerResponse.unsafeJson(Faults.applyToFields(call.fault, names, fields))
     }
 
-    /** Issues the tokens of a new log in. */
-    const welcome = Effect.fnUntraced(function* (call: SandboxApi.Call, names: typeof camel, newer = false) {
+    /** Issues the tokens of a new login. */
+    const loggedIn = Effect.fnUntraced(function* (call: SandboxApi.Call, names: typeof camel, newer = false) {
       const { access, refresh } = yield* server.issuePair(call)
       const rest = newer ? { token_type: "bearer", expires_in: Duration.toSeconds(access.lifetime) } : {}
-      return answer(call, names, { access: access.token, refresh: refresh.token }, rest)
+      return tokenResponse(call, names, { access: access.token, refresh: refresh.token }, rest)
     })
 
-    /** Takes the code that belongs to a key; answers why not, if so. */
+    /** Uses up the code of a key. Returns the reason if it is refused. */
     const redeem = (key: string, presented: string) =>
       Effect.flatMap(server.now, (now) =>
-        Ref.modify(awaited, (keys): readonly [string | undefined, HashMap.HashMap<string, number>] => {
-          const end = Option.getOrUndefined(HashMap.get(keys, key))
-          if (end === undefined || presented !== code) return ["Invalid verification code", keys]
-          return [end <= now ? "Verification code has expired" : undefined, HashMap.remove(keys, key)]
+        Ref.modify(unused, (keys): readonly [string | undefined, HashMap.HashMap<string, number>] => {
+          const expiresAt = Option.getOrUndefined(HashMap.get(keys, key))
+          if (expiresAt === undefined || presented !== code) return ["Invalid verification code", keys]
+          return [expiresAt <= now ? "Verification code has expired" : undefined, HashMap.remove(keys, key)]
         })
       )
 
@@ -125,7 +132,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
       list: { path: "/v1/threads", item: "Thread" },
       refuse,
       authorize: Effect.fnUntraced(function* (call) {
-        const verdict = yield* server.judge(call, "access", SandboxApi.bearer(call))
+        const verdict = yield* server.verify(call, "access", SandboxApi.bearer(call))
         if (verdict === "expired") return yield* refuse(401, "Token has expired")
         if (verdict !== "valid") return yield* refuse(401, "Invalid token")
       }),
@@ -137,10 +144,10 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
           handle: Effect.fnUntraced(function* (call) {
             yield* identify(call)
             const email_key = yield* TokenMint.uuid
-            const end = (yield* server.now) + codeLifetime
-            yield* Ref.update(awaited, HashMap.set(email_key, end))
+            const expiresAt = (yield* server.now) + codeLifetime
+            yield* Ref.update(unused, HashMap.set(email_key, expiresAt))
             yield* Ref.update(codesMailed, (n) => n + 1)
-            const answer = {
+            const fields = {
               success: true,
               email_key,
               email: server.username,
@@ -149,7 +156,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
               message: "A verification code was sent to your e-mail address"
             }
             return HttpServerResponse.unsafeJson(
-              Faults.spoil(call.fault, { access: "email_key", refresh: "email" }, answer)
+              Faults.applyToFields(call.fault, { access: "email_key", refresh: "email" }, fields)
             )
           })
         },
@@ -162,7 +169,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
             const { email_key, verification_code } = yield* SandboxApi.fields(call, { types: ["json"], required })
             const refusal = yield* redeem(email_key, verification_code)
             if (refusal !== undefined) return yield* refuse(401, refusal)
-            return yield* welcome(call, camel)
+            return yield* loggedIn(call, camel)
           })
         },
         {
@@ -172,7 +179,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
           handle: Effect.fnUntraced(function* (call) {
             if (options.development === false) return yield* refuse(404, "Not found")
             yield* identify(call)
-            return yield* welcome(call, snake, true)
+            return yield* loggedIn(call, snake, true)
           })
         },
         {
@@ -186,14 +193,17 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
               yield* call.complain("the refresh token is empty or holds white space")
               return yield* refuse(422, "refresh_token must not be empty or contain whitespace")
             }
-            const granted = yield* Effect.catchAll(exchange(server, call, refresh_token), (verdict) =>
+            const issued = yield* Effect.catchAll(refresh(server, call, refresh_token), (verdict) =>
               refuse(401, verdict === "expired" ? "Refresh token has expired" : "Invalid refresh token")
             )
-            const next = Option.getOrUndefined(granted.refresh)?.token
-            const tokens = { access: granted.access.token, refresh: form === "token" ? next : (next ?? refresh_token) }
-            return form === "access_token"
-              ? answer(call, snake, tokens, { token_type: "bearer" })
-              : answer(call, { ...snake, access: "token" }, tokens)
+            const next = Option.getOrUndefined(issued.refresh)?.token
+            const tokens = {
+              access: issued.access.token,
+              refresh: responseForm === "token" ? next : (next ?? refresh_token)
+            }
+            return responseForm === "access_token"
+              ? tokenResponse(call, snake, tokens, { token_type: "bearer" })
+              : tokenResponse(call, { ...snake, access: "token" }, tokens)
           })
         }
       ]

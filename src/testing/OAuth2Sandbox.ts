@@ -1,7 +1,7 @@
 /**
- * A sandbox of an OAuth 2.0 authorization server ([RFC 6749](https://www.rfc-editor.org/rfc/rfc6749)) and of an API that
- * takes its tokens.
+ * A sandbox of an OAuth 2.0 authorization server, and of an API that accepts its tokens.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749
  * @since 0.1.0
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -16,45 +16,55 @@ import * as SandboxApi from "./internal/sandboxApi.js"
 import * as SandboxRefresh from "./internal/sandboxRefresh.js"
 import type * as TokenMint from "./internal/tokenMint.js"
 
-/**
- * How the sandbox is set up. Access tokens live for an hour by default, they are opaque, and the rotation is
- * `"single-use"`.
- *
- * @since 0.1.0
- * @category testing
- */
-export interface Options extends Sandbox.Options, SandboxRefresh.Options, Pick<TokenMint.Options, "format"> {
-  /** Default `"test-client"`. */
-  readonly clientId?: string | undefined
-  /** Default `"test-secret:with %+/ chars"`, which has to be encoded with care. A public client has none. */
-  readonly clientSecret?: string | undefined
-  /**
-   * The one way to authenticate that is accepted (section 2.3); `"none"` makes the client a public one. Default
-   * `"client_secret_basic"`.
-   */
-  readonly authentication?: OAuth2Form.Authentication | undefined
-  /** Whether the grant `client_credentials` answers a refresh token, as `password` always does. Default false. */
-  readonly refreshTokens?: boolean | undefined
-  /**
-   * The status of the errors of section 5.2, but for requests that are malformed (400) and clients that are unknown
-   * (401). Default 400.
-   */
-  readonly errorStatus?: 400 | 401 | 403 | 200 | undefined
-  /** How the lifetime is told: `"float"` is half a second less, `"zero"` is a lie. Default `"number"`. */
-  readonly expiresIn?: "number" | "string" | "float" | "null" | "zero" | "missing" | undefined
-  /** The name under which answers tell how long a new refresh token lives, in seconds. Default `"none"`. */
-  readonly refreshExpiresIn?: "refresh_expires_in" | "refresh_token_expires_in" | "none" | undefined
-  /** The issuer that the metadata name. Default the origin by which the request came. */
-  readonly issuer?: string | undefined
-}
+export type { Authentication } from "./internal/oauth2Form.js"
+export type { SandboxOptions, Service } from "./internal/sandbox.js"
+export type { Endpoint, LogEntry, Report } from "./internal/sandboxLog.js"
+export type { RotationOptions } from "./internal/sandboxRefresh.js"
+export type { TokenOptions } from "./internal/tokenMint.js"
 
 /**
- * A running sandbox of OAuth 2.0.
+ * The options of the sandbox. The default lifetime of access tokens is 1 hour, the default format is `"opaque"`, and
+ * the default rotation is `"single-use"`.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Service = Sandbox.Service
+export interface Options
+  extends Sandbox.SandboxOptions,
+    SandboxRefresh.RotationOptions,
+    Pick<TokenMint.TokenOptions, "format"> {
+  /** The id of the client. Default: `"test-client"`. */
+  readonly clientId?: string | undefined
+  /** The secret of the client; a public one has none. Default: `"test-secret:with %+/ chars"`, which needs encoding. */
+  readonly clientSecret?: string | undefined
+  /**
+   * The only client authentication that is accepted; `"none"` makes the client a public one. Default:
+   * `"client_secret_basic"`.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-2.3
+   */
+  readonly authentication?: OAuth2Form.Authentication | undefined
+  /**
+   * Adds a refresh token to the response to `client_credentials`, as to that to `password`. Default: false.
+   */
+  readonly refreshTokens?: boolean | undefined
+  /**
+   * The status of error responses, except for malformed requests (400) and failed client authentication (401). Default:
+   * 400.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+   */
+  readonly errorStatus?: 400 | 401 | 403 | 200 | undefined
+  /**
+   * The form of `expires_in`. `"float"` is half a second less than the truth, and `"zero"` is wrong. Default:
+   * `"number"`.
+   */
+  readonly expiresIn?: "number" | "string" | "float" | "null" | "zero" | "missing" | undefined
+  /** The field of token responses with the lifetime of a new refresh token, in seconds. Default: `"none"`. */
+  readonly refreshExpiresIn?: "refresh_expires_in" | "refresh_token_expires_in" | "none" | undefined
+  /** The issuer in the metadata. Default: the origin of the request. */
+  readonly issuer?: string | undefined
+}
 
 const realm = "oauth2.test"
 
@@ -79,16 +89,16 @@ const expiresIn = (form: NonNullable<Options["expiresIn"]>, lifetime: Duration.D
 }
 
 /**
- * Makes a sandbox with its own log and faults.
+ * Makes a sandbox of OAuth 2.0 with its own tokens, log and faults.
  *
  * @since 0.1.0
  * @category testing
  */
-export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntraced(function* (options = {}) {
+export const make: (options?: Options) => Effect.Effect<Sandbox.Service> = Effect.fnUntraced(function* (options = {}) {
   const clientId = options.clientId ?? "test-client"
   const clientSecret = options.clientSecret ?? "test-secret:with %+/ chars"
   const authentication = options.authentication ?? "client_secret_basic"
-  const exchange = yield* SandboxRefresh.make(options.rotation ?? "single-use")
+  const refreshTokens = yield* SandboxRefresh.make(options.rotation ?? "single-use")
   const setup = { ...options, format: options.format ?? "opaque", lifetime: options.lifetime ?? "1 hour" }
 
   return yield* Sandbox.make(setup, (server) => {
@@ -103,22 +113,22 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
     const deny = (error: string, description: string) => fail(options.errorStatus ?? 400, error, description)
 
     const authenticate = Effect.fnUntraced(function* (call: SandboxApi.Call, form: OAuth2Form.Form) {
-      const { id, secret, ways } = OAuth2Form.claim(call.request.headers.authorization, form)
-      if (ways.length > 1) yield* call.complain("the client authenticates in two ways")
-      const accepted = ways.length === 1 && ways[0] === authentication
+      const { id, methods, secret } = OAuth2Form.claim(call.request.headers.authorization, form)
+      if (methods.length > 1) yield* call.complain("the client authenticates in two ways")
+      const accepted = methods.length === 1 && methods[0] === authentication
       if (!accepted || id !== clientId || (authentication !== "none" && secret !== clientSecret)) {
         return yield* fail(401, "invalid_client", "Client authentication failed", `Basic realm="${realm}"`)
       }
     })
 
-    /** The parameters of a request, whose client is known. */
+    /** Reads the parameters of a request and authenticates its client. */
     const parametersOf = Effect.fnUntraced(function* (call: SandboxApi.Call) {
       const form = yield* Effect.flatMap(call.body, OAuth2Form.read)
       yield* authenticate(call, form)
       return form
     })
 
-    const answer = (
+    const tokenResponse = (
       call: SandboxApi.Call,
       form: OAuth2Form.Form,
       access: TokenMint.Issued,
@@ -134,16 +144,16 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
         scope: form.scope ?? "read"
       }
       return HttpServerResponse.unsafeJson(
-        Faults.spoil(call.fault, { access: "access_token", refresh: "refresh_token" }, fields),
+        Faults.applyToFields(call.fault, { access: "access_token", refresh: "refresh_token" }, fields),
         { headers: { "cache-control": "no-store" } }
       )
     }
 
-    const grantPair = (call: SandboxApi.Call, form: OAuth2Form.Form) =>
-      Effect.map(server.issuePair(call), ({ access, refresh }) => answer(call, form, access, refresh))
+    const issuePair = (call: SandboxApi.Call, form: OAuth2Form.Form) =>
+      Effect.map(server.issuePair(call), ({ access, refresh }) => tokenResponse(call, form, access, refresh))
 
     const grants: Readonly<
-      Record<string, (call: SandboxApi.Call, form: OAuth2Form.Form) => SandboxApi.Handled<SandboxApi.Answer>>
+      Record<string, (call: SandboxApi.Call, form: OAuth2Form.Form) => SandboxApi.Handled<SandboxApi.Response>>
     > = {
       password: Effect.fnUntraced(function* (call, form) {
         const { password, username } = form
@@ -152,26 +162,26 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
         if (!(yield* server.isUser(username, password))) {
           return yield* deny("invalid_grant", "Invalid username or password")
         }
-        return yield* grantPair(call, form)
+        return yield* issuePair(call, form)
       }),
       client_credentials: Effect.fnUntraced(function* (call, form) {
         if (authentication === "none") {
           return yield* deny("unauthorized_client", "The grant is for confidential clients")
         }
         return options.refreshTokens === true
-          ? yield* grantPair(call, form)
-          : answer(call, form, yield* server.issue(call, "access"))
+          ? yield* issuePair(call, form)
+          : tokenResponse(call, form, yield* server.issue(call, "access"))
       }),
       refresh_token: Effect.fnUntraced(function* (call, form) {
-        const { access, refresh } = yield* Effect.catchAll(exchange(server, call, form.refresh_token), (verdict) =>
+        const { access, refresh } = yield* Effect.catchAll(refreshTokens(server, call, form.refresh_token), (verdict) =>
           deny("invalid_grant", `The refresh token is ${verdict}`)
         )
-        return answer(call, form, access, Option.getOrUndefined(refresh))
+        return tokenResponse(call, form, access, Option.getOrUndefined(refresh))
       })
     }
 
     const metadata = ({ request }: SandboxApi.Call) => {
-      // In memory the URL is whole; over a socket it is a path, and the host stands in its header.
+      // In memory the URL is complete. Over a socket it is a path, and the host is in its header.
       const { origin } = new URL(request.originalUrl, `http://${request.headers.host}`)
       return Effect.succeed(
         HttpServerResponse.unsafeJson({
@@ -193,7 +203,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
       refuse,
       authorize: Effect.fnUntraced(function* (call) {
         const token = SandboxApi.bearer(call)
-        const verdict = yield* server.judge(call, "access", token)
+        const verdict = yield* server.verify(call, "access", token)
         if (token === undefined) return yield* fail(401, "invalid_token", "No access token", `Bearer realm="${realm}"`)
         if (verdict !== "valid") {
           return yield* fail(401, "invalid_token", `The access token is ${verdict}`, 'Bearer error="invalid_token"')
@@ -219,7 +229,7 @@ export const make: (options?: Options) => Effect.Effect<Service> = Effect.fnUntr
           handle: Effect.fnUntraced(function* (call) {
             const { token } = yield* parametersOf(call)
             if (token === undefined) return yield* OAuth2Form.malformed("no token")
-            const isAccess = (yield* server.mint.judge("refresh", token)) === "other-kind"
+            const isAccess = (yield* server.mint.verify("refresh", token)) === "other-kind"
             yield* isAccess ? server.mint.revokeToken(token) : server.mint.revokeFamily(token)
             return HttpServerResponse.empty({ status: 200 })
           })

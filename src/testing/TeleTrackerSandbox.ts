@@ -1,5 +1,6 @@
 /**
- * A sandbox of the TeleTracker API: opaque tokens, refresh tokens of a single use, refusals that say 200.
+ * A sandbox of the TeleTracker API. Its tokens are opaque, its refresh tokens single-use, and it refuses with status
+ * 200.
  *
  * @since 0.1.0
  */
@@ -13,49 +14,47 @@ import * as SandboxApi from "./internal/sandboxApi.js"
 import * as SandboxBody from "./internal/sandboxBody.js"
 import * as TokenMint from "./internal/tokenMint.js"
 
-/**
- * How the sandbox is set up. Access tokens live for an hour by default.
- *
- * @since 0.1.0
- * @category testing
- */
-export interface Options extends Sandbox.Options, Pick<TokenMint.Options, "reuseWindow"> {
-  /** The integer that `account_id` must be. Default none; then any integer will do, and none as well. */
-  readonly accountId?: number | undefined
-  /** The status by which the API rejects a token. Default 401. */
-  readonly rejectionStatus?: 401 | 403 | undefined
-  /** The status of a refused log in or refresh; the body says `success: false` in any case. Default 200. */
-  readonly failureStatus?: 200 | 401 | 403 | undefined
-  /** Whether answers carry `tokenLifetime`. Default true. */
-  readonly stateLifetime?: boolean | undefined
-}
+export type { SandboxOptions, Service } from "./internal/sandbox.js"
+export type { Endpoint, LogEntry, Report } from "./internal/sandboxLog.js"
+export type { TokenOptions } from "./internal/tokenMint.js"
 
 /**
- * A running sandbox of TeleTracker.
+ * The options of the sandbox. The default lifetime of access tokens is 1 hour.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Service = Sandbox.Service
+export interface Options extends Sandbox.SandboxOptions, Pick<TokenMint.TokenOptions, "reuseWindow"> {
+  /** The expected `account_id`, an integer. Default: any integer, or none. */
+  readonly accountId?: number | undefined
+  /** The status by which the API rejects an access token. Default: 401. */
+  readonly rejectionStatus?: 401 | 403 | undefined
+  /** The status of a refused login or refresh. The body has `success: false` in any case. Default: 200. */
+  readonly failureStatus?: 200 | 401 | 403 | undefined
+  /** Adds `tokenLifetime` to token responses. Default: true. */
+  readonly stateLifetime?: boolean | undefined
+}
 
 const types = ["json", "form", "multipart"] as const
 
 const stamp = (millis: number) => `${DateTime.formatIso(DateTime.unsafeMake(millis)).slice(0, 19)}+00:00`
 
-// JSON must say it as a number; the fields of a form are text.
+// In JSON it must be a number; the fields of a form are text.
 const account = (value: unknown, type: SandboxBody.Type) => {
   if (value === undefined) return Effect.succeed(undefined)
-  const fits = type === "json" ? Number.isInteger(value) : typeof value === "string" && /^\d+$/.test(value)
-  return fits ? Effect.succeed(Number(value)) : new SandboxBody.Malformed({ complaint: "account_id is no integer" })
+  const isValid = type === "json" ? Number.isInteger(value) : typeof value === "string" && /^\d+$/.test(value)
+  return isValid
+    ? Effect.succeed(Number(value))
+    : new SandboxBody.Malformed({ complaint: "account_id is not an integer" })
 }
 
 /**
- * Makes a sandbox with its own log and faults.
+ * Makes a sandbox of TeleTracker with its own tokens, log and faults.
  *
  * @since 0.1.0
  * @category testing
  */
-export const make = (options: Options = {}): Effect.Effect<Service> =>
+export const make = (options: Options = {}): Effect.Effect<Sandbox.Service> =>
   Effect.flatMap(TokenMint.uuid, (guid) =>
     Sandbox.make({ ...options, format: "opaque", lifetime: options.lifetime ?? "1 hour" }, (server) => {
       const failureStatus = options.failureStatus ?? 200
@@ -64,19 +63,19 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
       const refuse = (status: number, message: string) =>
         Effect.fail(HttpServerResponse.unsafeJson({ success: false, message }, { status }))
 
-      const grant = Effect.fnUntraced(function* (call: SandboxApi.Call, parent?: string) {
+      const tokenResponse = Effect.fnUntraced(function* (call: SandboxApi.Call, parent?: string) {
         const { access, refresh } = yield* server.issuePair(call, parent)
-        const answer = {
+        const fields = {
           success: true,
           guid,
           token: access.token,
-          tokenExpiration: stamp(access.endsAt),
+          tokenExpiration: stamp(access.expiresAt),
           ...(options.stateLifetime === false ? {} : { tokenLifetime: Duration.toSeconds(access.lifetime) }),
           refreshToken: refresh.token,
-          refreshTokenExpiration: stamp(refresh.endsAt)
+          refreshTokenExpiration: stamp(refresh.expiresAt)
         }
         return HttpServerResponse.unsafeJson(
-          Faults.spoil(call.fault, { access: "token", refresh: "refreshToken" }, answer)
+          Faults.applyToFields(call.fault, { access: "token", refresh: "refreshToken" }, fields)
         )
       })
 
@@ -86,7 +85,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
         rejections: [rejectionStatus],
         refuse,
         authorize: Effect.fnUntraced(function* (call) {
-          const verdict = yield* server.judge(call, "access", SandboxApi.bearer(call))
+          const verdict = yield* server.verify(call, "access", SandboxApi.bearer(call))
           if (verdict === "expired") return yield* refuse(rejectionStatus, "Token has expired")
           if (verdict !== "valid") return yield* refuse(rejectionStatus, "Invalid token")
         }),
@@ -105,7 +104,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
               if (options.accountId !== undefined && accountId !== options.accountId) {
                 return yield* refuse(failureStatus, "Unknown account")
               }
-              return yield* grant(call)
+              return yield* tokenResponse(call)
             })
           },
           {
@@ -117,7 +116,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
               const verdict = yield* server.spend(call, refresh_token)
               if (verdict === "expired") return yield* refuse(failureStatus, "Refresh token has expired")
               if (verdict !== "valid") return yield* refuse(failureStatus, "Invalid refresh token")
-              return yield* grant(call, refresh_token)
+              return yield* tokenResponse(call, refresh_token)
             })
           }
         ]

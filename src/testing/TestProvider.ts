@@ -1,6 +1,6 @@
 /**
- * A provider without a server, for tests: it answers numbered tokens, does what the script says instead, and tells what
- * it was asked. Time is the clock's, so that `TestClock` moves it.
+ * A provider without a server, for tests. It issues numbered tokens, unless its script says otherwise, and reports what
+ * it was asked for. It reads the time from Effect's `Clock`, so that `TestClock` moves it.
  *
  * @since 0.1.0
  */
@@ -18,100 +18,109 @@ import * as Valid from "../common/validate.js"
 import * as AuthProvider from "../provider/AuthProvider.js"
 import type { Rotation } from "../provider/Protocol.js"
 import * as Token from "../token/Token.js"
-import { type Exchange, honest, type Kind, late, type Step } from "./internal/testTokenRequest.js"
+import { honest, type Kind, late, type Step, type TokenRequest } from "./internal/testTokenRequest.js"
 
 export { failure } from "./internal/testFailure.js"
-export { fails, type Held, held, honest, late, lives, lost, only } from "./internal/testTokenRequest.js"
-export type { Exchange, Kind, Step }
+export { fails, honest, late, lives, lost, only, type Paused, paused } from "./internal/testTokenRequest.js"
+export type { Kind, Step, TokenRequest }
 
 /**
- * How the provider answers. Lifetimes may be nonsense, for that is worth a test.
+ * The options of a provider. Lifetimes are not checked, because a test may want absurd ones.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Options {
-  /** Names the API in errors and store keys. Default: `"test"`. */
+  /** The name of the API in errors and store keys. Default: `"test"`. */
   readonly name?: string | undefined
-  /** What relative URLs are resolved against: https, or http on loopback. Default: `"https://api.test/v1/"`. */
+  /** The base of relative URLs: https, or http on loopback. Default: `"https://api.test/v1/"`. */
   readonly baseUrl?: string | URL | undefined
   /** Further addresses whose origins the token may be sent to. Default: none. */
   readonly origins?: ReadonlyArray<string | URL> | undefined
-  /** How long access tokens live; `"unstated"` leaves it out of the answers. Default: 5 minutes. */
+  /** The lifetime of access tokens. With `"unstated"` no response states it. Default: 5 minutes. */
   readonly lifetime?: Duration.DurationInput | "unstated" | undefined
-  /** How long refresh tokens live, as the answers say. Default: they say nothing. */
+  /** The lifetime of refresh tokens, as responses state it. Default: they do not state it. */
   readonly refreshLifetime?: Duration.DurationInput | undefined
-  /** Whether answers carry refresh tokens at all. Default: true. */
+  /** Puts refresh tokens into responses. Default: true. */
   readonly refreshable?: boolean | undefined
   /**
-   * What becomes of a refresh token that is used: it stays and no answer replaces it (`"none"`, the default), each answer
-   * brings another and the old one stays good (`"optional"`), or it is spent and refused from then on (`"single-use"`).
+   * The rule for a refresh token that is used. `"none"`: it stays valid and no response replaces it. `"optional"`: each
+   * response replaces it, and the old one stays valid. `"single-use"`: each response replaces it, and the old one is
+   * refused with `InvalidRefreshToken`. Default: `"none"`.
    */
   readonly rotation?: Rotation | undefined
-  /** How long after its first use a spent refresh token is forgiven. Default: not at all. */
+  /** The time after its first use in which a single-use refresh token may be used again. Default: none. */
   readonly reuseWindow?: Duration.DurationInput | undefined
-  /** How long each exchange takes. Default: no time at all. */
+  /** The duration of each token request. Default: 0. */
   readonly latency?: Duration.DurationInput | undefined
 }
 
 /**
- * What a provider was asked so far.
+ * The requests that a provider got so far.
  *
- * Tokens are told bare, as two `Redacted` values look the same to the assertions of a test: none of them is a secret.
+ * Its tokens are plain text: they are not secret, and to the assertions of a test two `Redacted` values look the same.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Report {
-  /** What was asked for, in order. */
+  /** The kinds of the requests, in order. */
   readonly asked: ReadonlyArray<Kind | "revoke">
+  /** The number of logins. */
   readonly logins: number
+  /** The number of refreshes. */
   readonly refreshes: number
+  /** The number of revocations. */
   readonly revocations: number
-  /** Log ins and refreshes. */
-  readonly exchanges: number
-  /** The most exchanges under way at once. */
-  readonly maxConcurrentExchanges: number
+  /** The number of token requests: logins and refreshes. */
+  readonly tokenRequests: number
+  /** The most token requests that were under way at once. */
+  readonly maxConcurrentTokenRequests: number
   /** The refresh tokens that were presented, in order. */
   readonly presented: ReadonlyArray<string>
-  /** How many of them were spent before, and not forgiven. */
+  /** The number of those that were already spent, outside the reuse window. */
   readonly reuses: number
-  /** The tokens of the sets that were revoked, in order; `undefined` where a set held none. */
+  /** The token sets that were revoked, in order; `undefined` stands for a token that a set did not have. */
   readonly revoked: ReadonlyArray<{ readonly access: string | undefined; readonly refresh: string | undefined }>
 }
 
 /**
- * A provider and its script.
+ * A provider and its script. The script is a queue of steps, one for each token request. When it is empty, every
+ * request does the step of `always`, which is `honest` at first.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Service {
-  /** The provider itself, for `Auth.layer(Effect.succeed(provider.service))` or, as `AuthProvider`, for `Session.make`. */
+  /**
+   * The provider itself, for `Auth.layer(Effect.succeed(provider.service))` or, as `AuthProvider`, for `Session.make`.
+   */
   readonly service: AuthProvider.Service
-  /** Queues what the next exchanges do instead of answering, one each. They come before what `always` says. */
+  /** Queues steps for the next token requests, one each. */
   readonly next: (...steps: ReadonlyArray<Step>) => Effect.Effect<void>
-  /** Says what every exchange does instead of answering, until told otherwise; `honest` ends it. */
+  /** Sets the step of every token request that finds the queue empty. `honest` ends it. */
   readonly always: (step: Step) => Effect.Effect<void>
-  /** Forgets the script. */
+  /** Empties the queue, and sets `honest` for every token request. */
   readonly clear: Effect.Effect<void>
-  /** A token set as a log in would be answered, without one being asked for: to adopt, or to start from. */
+  /** Issues a token set, as a login would, without a token request: to pass to `adopt` or as a `seed`. */
   readonly issue: Effect.Effect<Token.TokenSet>
-  /** What the provider was asked so far. */
+  /** The requests so far. */
   readonly report: Effect.Effect<Report>
 }
 
 /**
+ * The tag of the test provider, for tests that script it or read its report.
+ *
  * @since 0.1.0
  * @category testing
  */
 export class TestProvider extends Context.Tag("effect-auth/testing/TestProvider")<TestProvider, Service>() {}
 
 /**
- * Makes a provider that answers `test-access-1` and `test-refresh-1`, then `test-access-2`, and so on. Refresh tokens that
- * it never issued are good until they are spent. It logs in with any credentials, but not without.
+ * Makes a provider that issues `test-access-1` and `test-refresh-1`, then `test-access-2`, and so on. It logs in with
+ * any credentials, but not without. A refresh token that it never issued is valid until it is spent.
  *
- * Fails with `Misconfigured`, which names the field.
+ * Fails with `Misconfigured`, which names the field, if `name` is empty or an address is not valid.
  *
  * @since 0.1.0
  * @category testing
@@ -126,57 +135,57 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured> 
   const reuseWindow = options.reuseWindow === undefined ? undefined : Duration.decode(options.reuseWindow)
 
   const queue = yield* Ref.make<ReadonlyArray<Step>>([])
-  const standing = yield* Ref.make<Step>(honest)
-  const counts = { issued: 0, underWay: 0, most: 0, reuses: 0 }
+  const fallback = yield* Ref.make<Step>(honest)
+  const counts = { issued: 0, inProgress: 0, maxInProgress: 0, reuses: 0 }
   const asked: Array<Kind | "revoke"> = []
   const presented: Array<string> = []
   const revoked: Array<Report["revoked"][number]> = []
-  /** Since when a refresh token is spent, in milliseconds since 1970. */
+  /** When each refresh token was spent, in milliseconds since 1970. */
   const spent = new Map<string, number>()
 
-  const grant = (kind: Kind): Effect.Effect<Token.TokenSet> =>
+  const issue = (kind: Kind): Effect.Effect<Token.TokenSet> =>
     Effect.sync(() => {
       const nth = ++counts.issued
-      const replaced = refreshable && (kind === "login" || rotation !== "none")
+      const withRefreshToken = refreshable && (kind === "login" || rotation !== "none")
       return Token.make({
         accessToken: Redacted.make(`test-access-${nth}`),
         lifetime: lifetime === "unstated" ? undefined : lifetime,
-        refreshToken: replaced ? Redacted.make(`test-refresh-${nth}`) : undefined,
-        refreshLifetime: replaced ? refreshLifetime : undefined
+        refreshToken: withRefreshToken ? Redacted.make(`test-refresh-${nth}`) : undefined,
+        refreshLifetime: withRefreshToken ? refreshLifetime : undefined
       })
     })
 
   const refuse = (reason: InvalidRefreshToken["reason"]) => new InvalidRefreshToken({ provider: name, reason })
 
-  const judge = (token: string): Exchange =>
+  const issueFor = (refreshToken: string): TokenRequest =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const since = spent.get(token)
+      const since = spent.get(refreshToken)
       if (since !== undefined && !(reuseWindow !== undefined && now - since <= Duration.toMillis(reuseWindow))) {
         counts.reuses++
         return refuse("reused")
       }
-      if (rotation === "single-use" && since === undefined) spent.set(token, now)
-      return grant("refresh")
+      if (rotation === "single-use" && since === undefined) spent.set(refreshToken, now)
+      return issue("refresh")
     })
 
-  const step = Effect.flatMap(
+  const nextStep = Effect.flatMap(
     Ref.modify(queue, ([first, ...rest]) => [first, rest]),
-    (first) => (first === undefined ? Ref.get(standing) : Effect.succeed(first))
+    (first) => (first === undefined ? Ref.get(fallback) : Effect.succeed(first))
   )
 
-  const exchange = (kind: Kind, answer: Exchange): Exchange =>
+  const scripted = (kind: Kind, request: TokenRequest): TokenRequest =>
     Effect.acquireUseRelease(
-      Effect.map(step, (step) => {
+      Effect.map(nextStep, (step) => {
         asked.push(kind)
-        counts.most = Math.max(counts.most, ++counts.underWay)
+        counts.maxInProgress = Math.max(counts.maxInProgress, ++counts.inProgress)
         return step
       }),
       (step) =>
-        Effect.suspend(() => (latency === undefined ? step(answer, kind) : late(latency)(step(answer, kind), kind))),
-      () => Effect.sync(() => counts.underWay--)
+        Effect.suspend(() => (latency === undefined ? step(request, kind) : late(latency)(step(request, kind), kind))),
+      () => Effect.sync(() => counts.inProgress--)
     )
 
-  const asking = (kind: Kind) => asked.filter((one) => one === kind).length
+  const count = (kind: Kind) => asked.filter((one) => one === kind).length
 
   return {
     service: {
@@ -186,14 +195,14 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured> 
       redactedHeaders: ["authorization"],
       rotation,
       reuseWindow,
-      login: Option.map(() => exchange("login", grant("login"))),
+      login: Option.map(() => scripted("login", issue("login"))),
       refresh: ({ refreshToken }) =>
         Option.match(refreshToken, {
           onNone: () => refuse("invalid"),
           onSome: (token) =>
             Effect.suspend(() => {
               presented.push(Redacted.value(token))
-              return exchange("refresh", judge(Redacted.value(token)))
+              return scripted("refresh", issueFor(Redacted.value(token)))
             })
         }),
       revoke: Option.some(({ accessToken, refreshToken }) =>
@@ -208,17 +217,17 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured> 
       authorize: (request, token) => HttpClientRequest.bearerToken(request, token),
       rejects: AuthProvider.rejectsWith([401])
     },
-    next: (...steps) => Ref.update(queue, (waiting) => [...waiting, ...steps]),
-    always: (step) => Ref.set(standing, step),
-    clear: Effect.zipRight(Ref.set(queue, []), Ref.set(standing, honest)),
-    issue: grant("login"),
+    next: (...steps) => Ref.update(queue, (queued) => [...queued, ...steps]),
+    always: (step) => Ref.set(fallback, step),
+    clear: Effect.zipRight(Ref.set(queue, []), Ref.set(fallback, honest)),
+    issue: issue("login"),
     report: Effect.sync(() => ({
       asked: [...asked],
-      logins: asking("login"),
-      refreshes: asking("refresh"),
+      logins: count("login"),
+      refreshes: count("refresh"),
       revocations: revoked.length,
-      exchanges: asked.length - revoked.length,
-      maxConcurrentExchanges: counts.most,
+      tokenRequests: asked.length - revoked.length,
+      maxConcurrentTokenRequests: counts.maxInProgress,
       presented: [...presented],
       reuses: counts.reuses,
       revoked: [...revoked]
@@ -227,7 +236,9 @@ export const make: (options?: Options) => Effect.Effect<Service, Misconfigured> 
 })
 
 /**
- * A provider for tests, within reach of the test.
+ * Provides a `TestProvider`, so that a test can script it.
+ *
+ * Fails with `Misconfigured`, as `make` does.
  *
  * @since 0.1.0
  * @category testing

@@ -1,6 +1,6 @@
 /**
- * A signed-in session without a server, for unit tests of what depends on `Session` or `AuthHttpClient`. The session is a
- * real one, over a `TestProvider`; the API is whatever `HttpClient` the test provides.
+ * A signed-in session without a server, for unit tests of code that depends on `Session` or `AuthHttpClient`. The
+ * session is a real one with a `TestProvider`, and the API is an `HttpClient` that the test provides.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ import type { AccessToken } from "../token/Token.js"
 import * as TestProvider from "./TestProvider.js"
 
 /**
- * What one layer provides.
+ * The services that `layer` provides.
  *
  * @since 0.1.0
  * @category testing
@@ -29,9 +29,10 @@ import * as TestProvider from "./TestProvider.js"
 export type Services = Auth.Services | TestProvider.TestProvider
 
 /**
- * How the session begins, and how it and its provider behave.
+ * The options of the session and of its provider.
  *
- * Where the defaults are not those of `Auth.layer`, a session would else wait for a clock that no one moves.
+ * Three defaults differ from those of `Auth.layer`, because a session would otherwise wait for a clock that no test
+ * moves: those of `renewal`, `patience` and `shutdownDeadline`.
  *
  * @since 0.1.0
  * @category testing
@@ -40,32 +41,59 @@ export interface Options
   extends TestProvider.Options,
     Pick<Auth.Options, "leeway" | "patience" | "renewal" | "shutdownDeadline" | "timeout"> {
   /**
-   * Signed in (the default); signed out, until someone logs in; or with an access token that has ended, and a refresh
-   * token that is good.
+   * The state of the session at first. `"expired"` has an expired access token and a valid refresh token. Default:
+   * `"signed-in"`.
    */
   readonly state?: "signed-in" | "signed-out" | "expired" | undefined
-  /** The access token to begin with. Default: `test-access-1`. */
+  /** The first access token. Default: `test-access-1`. */
   readonly accessToken?: AccessToken | undefined
   /**
-   * What every exchange fails with, until the script of the provider says otherwise. A valid token is served all the same:
-   * `state: "expired"` shows the failure to the first caller. Default: exchanges succeed.
+   * The failure of every token request, until the script of the provider says otherwise. A valid token is served all
+   * the same, so use `state: "expired"` to see the failure in the first call. Default: token requests succeed.
    */
   readonly failure?: AuthError | undefined
-  /** Who renews. Default: `"on-use"`. */
+  /** When tokens are renewed: in the background, or when a stale one is used. Default: `"on-use"`. */
   readonly renewal?: Auth.Options["renewal"]
-  /** How long a caller without a valid token waits out transient failures. Default: 0, so that it is told at once. */
+  /**
+   * The time for which a caller without a valid token waits out transient failures. Default: 0, so that they are
+   * reported at once.
+   */
   readonly patience?: Duration.DurationInput | undefined
-  /** How long the closing layer waits for an exchange under way. Default: 0. */
+  /** The time for which the closing layer waits for a token request under way. Default: 0. */
   readonly shutdownDeadline?: Duration.DurationInput | undefined
 }
 
 const user = { username: Redacted.make("test-user"), password: Redacted.make("test-password") }
 
 /**
- * A session that has begun as the options say, its renewal and authorized client, and the provider behind them. Nothing
- * was asked of the provider yet. Each call makes a session of its own.
+ * Provides a session in the state that the options say, its renewal and authorized client, and the `TestProvider`
+ * behind them. It has sent no token request yet. Each call makes a session of its own.
  *
- * Fails with `Misconfigured` on a base URL, an access token or another option that is none.
+ * Fails with `Misconfigured`, which names the field, if the base URL, the access token or another option is not valid.
+ *
+ * @example
+ * ```ts
+ * import { HttpClient, HttpClientResponse } from "@effect/platform"
+ * import { assert, it } from "@effect/vitest"
+ * import { Effect, Layer, TestClock } from "effect"
+ * import { AuthHttpClient } from "effect-auth"
+ * import * as TestSession from "effect-auth/testing/TestSession"
+ *
+ * // The API: it responds with the header that it got.
+ * const api = HttpClient.make((request) =>
+ *   Effect.succeed(HttpClientResponse.fromWeb(request, new Response(request.headers.authorization)))
+ * )
+ * const layer = Layer.provide(TestSession.layer({ lifetime: "1 hour" }), Layer.succeed(HttpClient.HttpClient, api))
+ *
+ * it.effect("an expired token is renewed", () =>
+ *   Effect.gen(function* () {
+ *     const client = yield* AuthHttpClient.AuthHttpClient
+ *     yield* TestClock.adjust("1 hour")
+ *     const response = yield* client.get("/orders")
+ *     assert.strictEqual(yield* response.text, "Bearer test-access-2")
+ *   }).pipe(Effect.provide(layer))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category testing
@@ -79,11 +107,11 @@ export const layer = (options: Options = {}): Layer.Layer<Services, AuthError, H
         renewal: options.renewal ?? "on-use",
         shutdownDeadline: options.shutdownDeadline ?? Duration.zero,
         timeout: options.timeout
-      }).pipe(Layer.tap((services) => begin(Context.get(services, Session.Session), provider, options)))
+      }).pipe(Layer.tap((services) => initialize(Context.get(services, Session.Session), provider, options)))
     )
   ).pipe(Layer.provide(Credentials.layer(user)), Layer.provideMerge(TestProvider.layer(options)))
 
-const begin = Effect.fnUntraced(function* (
+const initialize = Effect.fnUntraced(function* (
   session: Session.Service,
   provider: TestProvider.Service,
   { accessToken, failure, state }: Options
@@ -93,12 +121,12 @@ const begin = Effect.fnUntraced(function* (
   const issued = yield* provider.issue
   const tokens = { ...issued, accessToken: Option.orElse(Option.fromNullable(accessToken), () => issued.accessToken) }
   if (state !== "expired") return yield* session.adopt(tokens)
-  // No session believes in a lifetime of nothing: this token has lived for as long as it could.
-  yield* before(Lifetime.shortest, session.adopt({ ...tokens, lifetime: Option.some(Lifetime.shortest) }))
+  // A session ignores a lifetime of 0. So this token has the shortest one, and was adopted that long ago.
+  yield* earlier(Lifetime.shortest, session.adopt({ ...tokens, lifetime: Option.some(Lifetime.shortest) }))
 })
 
-/** Runs an effect as if it were so much earlier. */
-const before = <A, E, R>(duration: Duration.Duration, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Runs an effect with a clock that is `duration` behind. */
+const earlier = <A, E, R>(duration: Duration.Duration, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.clockWith((clock) => {
     const millis = Duration.toMillis(duration)
     const nanos = Option.getOrThrow(Duration.toNanos(duration))

@@ -1,5 +1,5 @@
 /**
- * A sandbox of the Violet API: strict about the protocol, obliging about faults.
+ * A sandbox of the Violet API. It checks the protocol strictly, and produces faults on demand.
  *
  * @since 0.1.0
  */
@@ -11,28 +11,24 @@ import * as Sandbox from "./internal/sandbox.js"
 import * as SandboxApi from "./internal/sandboxApi.js"
 import type * as TokenMint from "./internal/tokenMint.js"
 
-/**
- * How the sandbox is set up. Access tokens live for 5 minutes by default.
- *
- * @since 0.1.0
- * @category testing
- */
-export interface Options extends Sandbox.Options, Pick<TokenMint.Options, "iat"> {
-  /** Expected in `X-Violet-App-Id`. Default `"1234"`. */
-  readonly appId?: string | undefined
-  /** Expected in `X-Violet-App-Secret`. Default `"test-app-secret"`. */
-  readonly appSecret?: string | undefined
-  /** Whether answers also carry `expires_at`, in ISO 8601. Default false. */
-  readonly expiresAt?: boolean | undefined
-}
+export type { SandboxOptions, Service } from "./internal/sandbox.js"
+export type { Endpoint, LogEntry, Report } from "./internal/sandboxLog.js"
+export type { TokenOptions } from "./internal/tokenMint.js"
 
 /**
- * A running sandbox of Violet.
+ * The options of the sandbox. The default lifetime of access tokens is 5 minutes.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Service = Sandbox.Service
+export interface Options extends Sandbox.SandboxOptions, Pick<TokenMint.TokenOptions, "iat"> {
+  /** The expected value of `X-Violet-App-Id`. Default: `"1234"`. */
+  readonly appId?: string | undefined
+  /** The expected value of `X-Violet-App-Secret`. Default: `"test-app-secret"`. */
+  readonly appSecret?: string | undefined
+  /** Adds `expires_at`, in ISO 8601, to token responses. Default: false. */
+  readonly expiresAt?: boolean | undefined
+}
 
 const user = {
   id: 10_000,
@@ -53,12 +49,12 @@ const user = {
 const codes: Readonly<Record<number, number>> = { 400: 1, 403: 3, 404: 4, 405: 5 }
 
 /**
- * Makes a sandbox with its own key, log and faults.
+ * Makes a sandbox of Violet with its own tokens, log and faults.
  *
  * @since 0.1.0
  * @category testing
  */
-export const make = (options: Options = {}): Effect.Effect<Service> =>
+export const make = (options: Options = {}): Effect.Effect<Sandbox.Service> =>
   Sandbox.make({ ...options, lifetime: options.lifetime ?? "5 minutes" }, (server) => {
     const appId = options.appId ?? "1234"
     const appSecret = options.appSecret ?? "test-app-secret"
@@ -70,16 +66,17 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
 
     const authorize = Effect.fnUntraced(function* (call: SandboxApi.Call, kind: TokenMint.Kind) {
       const token = call.request.headers["x-violet-token"]
-      const verdict = yield* server.judge(call, kind, token)
+      const verdict = yield* server.verify(call, kind, token)
       if (verdict === "expired") return yield* refuse(401, "Token has expired", 11)
       if (verdict !== "valid") return yield* refuse(401, "Invalid token", 10)
       return token
     })
 
-    const answer = (call: SandboxApi.Call, { endsAt, token }: TokenMint.Issued, rest: object) => {
-      const expiry = options.expiresAt === true ? { expires_at: DateTime.formatIso(DateTime.unsafeMake(endsAt)) } : {}
+    const tokenResponse = (call: SandboxApi.Call, { expiresAt, token }: TokenMint.Issued, rest: object) => {
+      const expiry =
+        options.expiresAt === true ? { expires_at: DateTime.formatIso(DateTime.unsafeMake(expiresAt)) } : {}
       const names = { access: "token", refresh: "refresh_token" }
-      return HttpServerResponse.unsafeJson(Faults.spoil(call.fault, names, { ...rest, token, ...expiry }))
+      return HttpServerResponse.unsafeJson(Faults.applyToFields(call.fault, names, { ...rest, token, ...expiry }))
     }
 
     return {
@@ -106,7 +103,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
               return yield* refuse(401, "Invalid username or password", 2)
             }
             const { access, refresh } = yield* server.issuePair(call)
-            return answer(call, access, { ...user, email: server.username, refresh_token: refresh.token })
+            return tokenResponse(call, access, { ...user, email: server.username, refresh_token: refresh.token })
           })
         },
         {
@@ -115,7 +112,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
           endpoint: "refresh",
           handle: Effect.fnUntraced(function* (call) {
             const token = yield* authorize(call, "refresh")
-            return answer(call, yield* server.issue(call, "access", token), {})
+            return tokenResponse(call, yield* server.issue(call, "access", token), {})
           })
         }
       ]

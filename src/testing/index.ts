@@ -1,6 +1,6 @@
 /**
- * What the tests of an application need. As the sandboxes are among it, it needs `jsonwebtoken`; each module by a path of
- * its own, such as `effect-auth/testing/TestSession`, needs only what it uses.
+ * The modules for tests of an application. This entry point needs `jsonwebtoken`, because it includes the sandboxes.
+ * Each module has its own path too, such as `effect-auth/testing/TestSession`, which needs only what that module uses.
  *
  * @since 0.1.0
  */

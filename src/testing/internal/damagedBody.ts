@@ -1,5 +1,5 @@
 /**
- * Answers whose body is not what it should be.
+ * Responses with a damaged body.
  *
  * @since 0.1.0
  */
@@ -9,33 +9,41 @@ import * as Stream from "effect/Stream"
 import { Dropped } from "./dropped.js"
 
 /**
- * What a `Body` fault makes of an answer.
+ * The body that a `Body` fault sends.
+ *
+ * - `"broken"`: text that is not JSON.
+ * - `"truncated"`: the first half of the true body; then the connection breaks.
+ * - `"html"`: the error page of a gateway.
+ * - `"empty"`: nothing.
+ * - `"long"`: the true body behind 2 MiB of white space.
+ * - `"array"`, `"number"`, `"null"`: JSON that is not an object.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Kind = "broken" | "truncated" | "html" | "empty" | "long" | "array" | "number" | "null"
+export type BodyDamage = "broken" | "truncated" | "html" | "empty" | "long" | "array" | "number" | "null"
 
 const page = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body>Please try again later.</body></html>"
 
 const spaces = new TextEncoder().encode(" ".repeat(65_536))
 
 /**
- * Answers 200 with a damaged body instead of an answer; what is sent of a long one is added up.
+ * Returns a 200 with a damaged body in place of a response. The bytes of a `"long"` one are added to `bytesSent` as
+ * they are sent.
  *
  * @since 0.1.0
  * @category testing
  */
 export const damage = (
-  kind: Kind,
-  answer: HttpServerResponse.HttpServerResponse,
-  sent: Ref.Ref<number>
+  kind: BodyDamage,
+  response: HttpServerResponse.HttpServerResponse,
+  bytesSent: Ref.Ref<number>
 ): HttpServerResponse.HttpServerResponse => {
-  const whole = answer.body._tag === "Uint8Array" ? answer.body.body : new TextEncoder().encode('{"cut":true}')
+  const whole = response.body._tag === "Uint8Array" ? response.body.body : new TextEncoder().encode('{"cut":true}')
   const json = { status: 200, contentType: "application/json" }
   switch (kind) {
     case "broken":
-      return HttpServerResponse.text("{ this is no JSON", json)
+      return HttpServerResponse.text("{ this is not JSON", json)
     case "html":
       return HttpServerResponse.text(page, { contentType: "text/html" })
     case "empty":
@@ -47,16 +55,16 @@ export const damage = (
     case "null":
       return HttpServerResponse.unsafeJson(null)
     case "long":
-      // White space before JSON is JSON: a client that reads on finds the true answer, so only its limit stops it.
+      // White space may precede JSON: a client without a limit would read on and find a valid response.
       return HttpServerResponse.stream(
         Stream.tap(Stream.concat(Stream.take(Stream.repeatValue(spaces), 32), Stream.make(whole)), (chunk) =>
-          Ref.update(sent, (size) => size + chunk.length)
+          Ref.update(bytesSent, (size) => size + chunk.length)
         ),
         json
       )
     case "truncated": {
       const half = Stream.make(whole.slice(0, Math.floor(whole.length / 2)))
-      // The full length is announced, so no client can take the half for the whole.
+      // The full length is announced, so that no client can mistake the half for the whole.
       return HttpServerResponse.stream(Stream.concat(half, Stream.fail(new Dropped())), {
         ...json,
         contentLength: whole.length

@@ -1,5 +1,5 @@
 /**
- * How clients of OAuth 2.0 ask: the form of a request, and who it says that it comes from.
+ * The request body and the client authentication of an OAuth 2.0 request, as an authorization server reads them.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ const parameters = [
 ] as const
 
 /**
- * The parameters of a request to an authorization server. Those that are unknown do not count.
+ * The parameters of a request to an authorization server. Unknown ones are ignored.
  *
  * @since 0.1.0
  * @category testing
@@ -30,7 +30,7 @@ const parameters = [
 export type Form = { readonly [Name in (typeof parameters)[number]]?: string | undefined }
 
 /**
- * Says what is wrong with a request, which the sandbox then complains of.
+ * Makes the failure of a malformed request. The sandbox logs it as a complaint.
  *
  * @since 0.1.0
  * @category testing
@@ -38,9 +38,10 @@ export type Form = { readonly [Name in (typeof parameters)[number]]?: string | u
 export const malformed = (complaint: string): SandboxBody.Malformed => new SandboxBody.Malformed({ complaint })
 
 /**
- * Reads the parameters from a body ([RFC 6749 §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2)): form-encoded,
- * none of them twice; one without a value counts as left out.
+ * Reads the parameters from a form-encoded body. A parameter without a value counts as left out. Fails with `Malformed`
+ * if the body is not a form or repeats a parameter.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-3.2
  * @since 0.1.0
  * @category testing
  */
@@ -54,52 +55,59 @@ export const read = ({ type, value }: SandboxBody.Body): Effect.Effect<Form, San
 }
 
 /**
- * How a client authenticates; a public one does not.
+ * A method of client authentication. `"none"` is that of a public client.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-2.3
  * @since 0.1.0
  * @category testing
  */
 export type Authentication = "client_secret_basic" | "client_secret_post" | "none"
 
 /**
- * Who a client says that it is, and in which ways it proves it.
+ * The identity that a request claims for its client, and the methods it authenticates with.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Claim {
-  readonly ways: ReadonlyArray<Authentication>
+  /** More than one is an error of the client. */
+  readonly methods: ReadonlyArray<Authentication>
   readonly id: string | undefined
   readonly secret: string | undefined
 }
 
 /**
- * What a request claims about its client ([RFC 6749 §2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1)).
+ * Reads the client's identity from the `Authorization` header or from the form.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1
  * @since 0.1.0
  * @category testing
  */
 export const claim = (authorization: string | undefined, { client_id, client_secret }: Form): Claim => {
   if (authorization === undefined) {
-    return { ways: [client_secret === undefined ? "none" : "client_secret_post"], id: client_id, secret: client_secret }
+    return {
+      methods: [client_secret === undefined ? "none" : "client_secret_post"],
+      id: client_id,
+      secret: client_secret
+    }
   }
   const [id, secret] = credentials(/^Basic +(\S+)$/i.exec(authorization)?.[1] ?? "")
   return {
-    ways: client_secret === undefined ? ["client_secret_basic"] : ["client_secret_basic", "client_secret_post"],
-    // A body may repeat the name, and not give another.
+    methods: client_secret === undefined ? ["client_secret_basic"] : ["client_secret_basic", "client_secret_post"],
+    // The body may repeat the id, but not name another.
     id: client_id === undefined || client_id === id ? id : undefined,
     secret
   }
 }
 
-/** Both parts are form-encoded before the pair is put into Base64. */
+/** The id and the secret of Basic authentication: each part is form-encoded before the pair is put into Base64. */
 const credentials = (base64: string): ReadonlyArray<string> =>
   Either.getOrElse(
     Encoding.decodeBase64String(base64).pipe(
       Either.map((pair) => pair.split(":")),
       Either.filterOrLeft(
         (parts) => parts.length === 2,
-        () => "no pair"
+        () => "not a pair"
       ),
       Either.flatMap((parts) => Either.all(parts.map((part) => Encoding.decodeUriComponent(part.replaceAll("+", " ")))))
     ),

@@ -1,5 +1,5 @@
 /**
- * What every provider's sandbox offers, and the engine that runs each from a description of its API.
+ * The service that every sandbox offers, and the engine that runs each from a description of its API.
  *
  * @since 0.1.0
  */
@@ -22,23 +22,26 @@ import * as SandboxSocket from "./sandboxSocket.js"
 import * as TokenMint from "./tokenMint.js"
 
 /**
- * What can be set up in every sandbox.
+ * The options of every sandbox.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Options {
-  /** Default `"test-user@example.com"`. */
+export interface SandboxOptions {
+  /** The name of the user. Default: `"test-user@example.com"`. */
   readonly username?: string | undefined
-  /** Default `"test-password"`. */
+  /** The password of the user. Default: `"test-password"`. */
   readonly password?: string | undefined
-  /** How long access tokens live; the default is the API's own. */
+  /** The lifetime of access tokens. The default is the API's own. */
   readonly lifetime?: Duration.DurationInput | undefined
-  /** How long refresh tokens live. Default 30 days. */
+  /** The lifetime of refresh tokens. Default: 30 days. */
   readonly refreshLifetime?: Duration.DurationInput | undefined
-  /** The number of pages of the list. Default 5. */
+  /** The number of pages of the list. Default: 5. */
   readonly pages?: number | undefined
-  /** The server's clock minus ours, in `Date` and all times it tells. May be negative milliseconds. Default 0. */
+  /**
+   * The server's clock minus ours, in milliseconds; it may be negative. It shows in `Date` and in every time that the
+   * server sends. Default: 0.
+   */
   readonly clockOffset?: number | undefined
 }
 
@@ -49,45 +52,47 @@ export interface Options {
  * @category testing
  */
 export interface Service {
-  /** The API; it fails where a fault drops the connection. */
+  /** The API. It fails with `Dropped` when a fault breaks the connection. */
   readonly app: HttpApp.Default<Faults.Dropped>
-  /** The app for `HttpServer.serve`: dropped connections destroy their socket. */
+  /** The API for `HttpServer.serve`: a fault that breaks the connection destroys the socket. */
   readonly served: HttpApp.Default
-  /** Reaches the app in memory, whatever the origin. */
+  /** A client that reaches the API in memory, at any origin. */
   readonly client: HttpClient.HttpClient
-  /** A base URL to use with `client`; the path holds for a served app too. */
+  /** The base URL of the API in memory. A served API has the same path. */
   readonly baseUrl: string
+  /** The faults of the requests to come. */
   readonly faults: Faults.Service<SandboxLog.Endpoint>
   /** Revokes all access tokens issued so far. */
   readonly revokeAccessTokens: Effect.Effect<void>
   /** Revokes all refresh tokens issued so far. */
   readonly revokeRefreshTokens: Effect.Effect<void>
-  /** Changes the lifetime of the access tokens to come. */
+  /** Sets the lifetime of access tokens that are issued from now on. */
   readonly setLifetime: (lifetime: Duration.DurationInput) => Effect.Effect<void>
-  /** Changes the password that logging in needs. */
+  /** Sets the password of the user. */
   readonly setPassword: (password: string) => Effect.Effect<void>
-  /** A refresh token for a session that begins without a log in. */
+  /** Issues a refresh token, for a session that starts without a login. */
   readonly mintRefreshToken: Effect.Effect<string>
-  /** Every request that ended, without secrets. */
-  readonly log: Effect.Effect<ReadonlyArray<SandboxLog.Entry>>
+  /** The requests that ended so far, in that order and without secrets. */
+  readonly log: Effect.Effect<ReadonlyArray<SandboxLog.LogEntry>>
   /** The counts so far. */
   readonly report: Effect.Effect<SandboxLog.Report>
 }
 
 /**
- * The options of a sandbox, with what its API decides.
+ * The options of the engine: those of a sandbox, and those that its API decides.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Setup extends Options, TokenMint.Options {
+export interface Setup extends SandboxOptions, TokenMint.TokenOptions {
+  /** The lifetime of access tokens. */
   readonly lifetime: Duration.DurationInput
 }
 
 const secretParams = ["token", "access_token", "refresh_token", "username", "password", "client_secret"]
 
 /**
- * Runs an API with its own mint, log and faults.
+ * Makes a sandbox of an API, with its own tokens, log and faults.
  *
  * @since 0.1.0
  * @category testing
@@ -111,10 +116,10 @@ export const make: (setup: Setup, define: (server: SandboxApi.Server) => Sandbox
       call: SandboxApi.Call,
       kind: TokenMint.Kind,
       token: string | undefined,
-      judge: (token: string) => Effect.Effect<TokenMint.Verdict>
+      verify: (token: string) => Effect.Effect<TokenMint.Verdict>
     ) {
       if (token === undefined) yield* call.complain(`no ${kind} token`)
-      const verdict = token === undefined ? "unknown" : yield* judge(token)
+      const verdict = token === undefined ? "unknown" : yield* verify(token)
       if (verdict === "other-kind") {
         yield* call.complain(kind === "access" ? "refresh token used as access token" : "access token used to refresh")
       }
@@ -125,24 +130,24 @@ export const make: (setup: Setup, define: (server: SandboxApi.Server) => Sandbox
       now,
       mint,
       username,
-      isUser: (name, word) => Effect.map(Ref.get(password), (_) => name === username && word === _),
+      isUser: (name, secret) => Effect.map(Ref.get(password), (_) => name === username && secret === _),
       issue,
       issuePair: Effect.fnUntraced(function* (call, parent) {
         const access = yield* issue(call, "access", parent)
         return { access, refresh: yield* issue(call, "refresh", access.token) }
       }),
-      judge: (call, kind, token) => present(call, kind, token, (_) => mint.judge(kind, _)),
+      verify: (call, kind, token) => present(call, kind, token, (_) => mint.verify(kind, _)),
       spend: (call, token) => present(call, "refresh", token, mint.spend)
     })
     const log = yield* SandboxLog.make(api.rejections ?? [401])
     const base = new URL(api.baseUrl).pathname.replace(/\/$/, "")
     const routes = [...api.routes, ...data(api, setup.pages ?? 5)]
-    const hidden = [...secretParams, ...(api.secretParams ?? [])]
+    const forbidden = [...secretParams, ...(api.secretParams ?? [])]
 
     const leaks = Effect.fnUntraced(function* (url: string, query: URLSearchParams) {
       const secrets = [...(api.secrets ?? []), yield* Ref.get(password)].map(encodeURIComponent)
       return (
-        hidden.some((name) => query.has(name)) ||
+        forbidden.some((name) => query.has(name)) ||
         secrets.some((secret) => url.includes(secret)) ||
         (yield* mint.appearsIn(url))
       )
@@ -154,18 +159,18 @@ export const make: (setup: Setup, define: (server: SandboxApi.Server) => Sandbox
       const query = new URLSearchParams(search)
       const body = yield* Effect.cached(SandboxBody.read(request))
       const leaked = yield* leaks(request.url, query)
-      const there = routes.filter((route) => `${base}${route.path}` === path)
-      const route = there.find(({ method }) => method === request.method)
-      const name = (route ?? there[0])?.endpoint ?? "unknown"
+      const atPath = routes.filter((route) => `${base}${route.path}` === path)
+      const route = atPath.find(({ method }) => method === request.method)
+      const name = (route ?? atPath[0])?.endpoint ?? "unknown"
       const endpoint = typeof name === "string" ? name : name(yield* body)
 
       const process = Effect.fnUntraced(
         function* (note: SandboxLog.Note, fault: Option.Option<Faults.Fault>) {
           yield* note.processed
           if (leaked) yield* note.complain("a secret in the URL")
-          if (there.length === 0) return yield* api.refuse(404, "Not found")
+          if (atPath.length === 0) return yield* api.refuse(404, "Not found")
           if (route === undefined) {
-            yield* note.complain(`the method is not ${there.map(({ method }) => method).join(" or ")}`)
+            yield* note.complain(`the method is not ${atPath.map(({ method }) => method).join(" or ")}`)
             return yield* api.refuse(405, "Method not allowed")
           }
           const call: SandboxApi.Call = { request, query, body, complain: note.complain, fault }
@@ -182,13 +187,17 @@ export const make: (setup: Setup, define: (server: SandboxApi.Server) => Sandbox
         Effect.merge
       )
 
-      const call = { endpoint, method: request.method, path: there.length === 0 && leaked ? "(hidden)" : path } as const
-      const answer = yield* log.record(call, (note) =>
+      const call = {
+        endpoint,
+        method: request.method,
+        path: atPath.length === 0 && leaked ? "(hidden)" : path
+      } as const
+      const response = yield* log.record(call, (note) =>
         endpoint === "unknown"
           ? process(note, Option.none())
           : Faults.handle(faults, endpoint, (fault) => process(note, fault))
       )
-      return HttpServerResponse.setHeader(answer, "date", SandboxClient.httpDate(yield* now))
+      return HttpServerResponse.setHeader(response, "date", SandboxClient.httpDate(yield* now))
     })
 
     return {
@@ -206,7 +215,7 @@ export const make: (setup: Setup, define: (server: SandboxApi.Server) => Sandbox
       report: Effect.zipWith(
         log.counts,
         mint.counts,
-        (counts, minted) => new SandboxLog.Report({ ...counts, ...minted })
+        (counts, tokenCounts) => new SandboxLog.Report({ ...counts, ...tokenCounts })
       )
     }
   })

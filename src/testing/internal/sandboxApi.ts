@@ -1,5 +1,5 @@
 /**
- * What describes one provider's API to the sandbox that runs it: routes, refusals, and what their handlers build upon.
+ * The description of an API for the sandbox that runs it: its routes, its refusals, and the tools of their handlers.
  *
  * @since 0.1.0
  */
@@ -13,23 +13,23 @@ import type * as SandboxLog from "./sandboxLog.js"
 import type * as TokenMint from "./tokenMint.js"
 
 /**
- * What a handler answers.
+ * The response of a handler.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Answer = HttpServerResponse.HttpServerResponse
+export type Response = HttpServerResponse.HttpServerResponse
 
 /**
- * An effect that a refusal may end, or a body that is not as it should be.
+ * A step of a handler. It fails with a response that refuses the request, or with `Malformed`.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Handled<A> = Effect.Effect<A, Answer | SandboxBody.Malformed>
+export type Handled<A> = Effect.Effect<A, Response | SandboxBody.Malformed>
 
 /**
- * One request, as its handler sees it.
+ * A request, as its handler sees it.
  *
  * @since 0.1.0
  * @category testing
@@ -37,57 +37,60 @@ export type Handled<A> = Effect.Effect<A, Answer | SandboxBody.Malformed>
 export interface Call {
   readonly request: HttpServerRequest.HttpServerRequest
   readonly query: URLSearchParams
-  /** The body, read once. */
+  /** The body. It is read once, however often this runs. */
   readonly body: Effect.Effect<SandboxBody.Body>
-  /** The client misbehaved; only the first complaint about a request is kept. */
+  /** Logs an error of the client. Only the first complaint about a request is logged. */
   readonly complain: SandboxLog.Note["complain"]
-  /** A `Token`, `Fields` or `Expiry` for this request: give it to `Faults.spoil`; `Server.issue` sees to the claims. */
+  /**
+   * The `Token`, `Fields` or `Expiry` fault of this request. Handlers pass it to `Faults.applyToFields`; `Server.issue`
+   * applies the claims.
+   */
   readonly fault: Option.Option<Faults.Fault>
 }
 
 /**
- * One route of an API. A path that serves two endpoints, like OAuth 2.0's `/token`, tells them apart by the body.
+ * A route of an API. A path of two endpoints, such as `/token` of OAuth 2.0, tells them apart by the body.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "DELETE"
-  /** Follows the path of the base URL. */
+  /** The path below that of the base URL. */
   readonly path: string
   readonly endpoint: SandboxLog.Endpoint | ((body: SandboxBody.Body) => SandboxLog.Endpoint)
-  readonly handle: (call: Call) => Handled<Answer>
+  readonly handle: (call: Call) => Handled<Response>
 }
 
 /**
- * An API, described. Every request of the endpoint `"api"` is authorized first.
+ * The description of an API. Every request of the endpoint `"api"` is authorized first.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Api {
-  /** Of a host in `.test`. */
+  /** The base URL, of a host in `.test`. */
   readonly baseUrl: string
   /** The routes besides `GET list.path` and `POST /echo`, which every sandbox has. */
   readonly routes: ReadonlyArray<Route>
-  /** The path of a list with pages, and the word for one of its items. */
+  /** The path of a list with pages, and the name of one of its items. */
   readonly list: { readonly path: string; readonly item: string }
-  /** The API's form of an error; the engine itself refuses with 400, 404 and 405. */
-  readonly refuse: (status: number, message: string) => Effect.Effect<never, Answer>
-  /** Refuses a request of the endpoint `"api"` that bears no valid token. */
+  /** Fails with an error response in the form of the API. The engine itself refuses with 400, 404 and 405. */
+  readonly refuse: (status: number, message: string) => Effect.Effect<never, Response>
+  /** Refuses a request of the endpoint `"api"` without a valid token. */
   readonly authorize: (call: Call) => Handled<unknown>
-  /** Refuses any request that lacks what all of them need. */
+  /** Refuses a request, of any endpoint, without the headers that every request needs. Default: refuses none. */
   readonly admit?: ((call: Call) => Handled<unknown>) | undefined
-  /** The statuses by which the API says that a token is no good. Default 401 alone. */
+  /** The statuses by which the API rejects a token. Default: 401 alone. */
   readonly rejections?: ReadonlyArray<number> | undefined
-  /** Secrets besides the password and the tokens, none of which may show in a URL. */
+  /** Secrets, besides the password and the tokens, that no URL may contain. Default: none. */
   readonly secrets?: ReadonlyArray<string> | undefined
-  /** Names of parameters that no URL may have, besides the usual ones. */
+  /** Names of query parameters, besides the usual ones, that no URL may contain. Default: none. */
   readonly secretParams?: ReadonlyArray<string> | undefined
 }
 
 /**
- * What handlers build upon.
+ * The tools of handlers: the clock, the tokens and the user of the sandbox.
  *
  * @since 0.1.0
  * @category testing
@@ -97,24 +100,25 @@ export interface Server {
   readonly now: Effect.Effect<number>
   readonly mint: TokenMint.Service
   readonly username: string
-  /** Whether these are the user's name and password of the moment. */
+  /** Tells whether these are the user's name and current password. */
   readonly isUser: (username: unknown, password: unknown) => Effect.Effect<boolean>
-  /** Issues a token of the lifetime of its kind, with the claims that a fault asks for, into the family of its parent. */
+  /** Issues a token into the family of `parent`, with the lifetime of its kind and the claims of the fault. */
   readonly issue: (call: Call, kind: TokenMint.Kind, parent?: string) => Effect.Effect<TokenMint.Issued>
   /** Issues an access token and a refresh token of one family. */
   readonly issuePair: (
     call: Call,
     parent?: string
   ) => Effect.Effect<{ readonly access: TokenMint.Issued; readonly refresh: TokenMint.Issued }>
-  /** Judges the token of a request, complaining if it has none or one of the other kind. */
-  readonly judge: (call: Call, kind: TokenMint.Kind, token: string | undefined) => Effect.Effect<TokenMint.Verdict>
-  /** Judges the single-use refresh token of a request in the same way, and spends it. */
+  /** Returns the verdict on the token of a request. Complains if there is none, or if it is of the other kind. */
+  readonly verify: (call: Call, kind: TokenMint.Kind, token: string | undefined) => Effect.Effect<TokenMint.Verdict>
+  /** Does the same for a single-use refresh token, and spends it. */
   readonly spend: (call: Call, token: string | undefined) => Effect.Effect<TokenMint.Verdict>
 }
 
 /**
- * The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+ * Returns the token of `Authorization: Bearer …`, or `undefined`.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1
  * @since 0.1.0
  * @category testing
  */
@@ -122,7 +126,7 @@ export const bearer = (call: Call): string | undefined =>
   /^Bearer +(\S+)$/i.exec(call.request.headers.authorization ?? "")?.[1]
 
 /**
- * The fields of a request's body.
+ * Reads the fields of a request's body. Fails with `Malformed` if it does not have the shape.
  *
  * @since 0.1.0
  * @category testing
@@ -134,7 +138,7 @@ export const fields = <Required extends string, Optional extends string = never>
   Effect.flatMap(call.body, (body) => SandboxBody.fields(body, shape))
 
 /**
- * The routes that every sandbox has: a list with pages, and `/echo`, which answers the JSON that it gets.
+ * Returns the routes of every sandbox: a list with pages, and `/echo`, which returns the JSON of the request.
  *
  * @since 0.1.0
  * @category testing

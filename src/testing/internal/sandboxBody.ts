@@ -1,5 +1,5 @@
 /**
- * The body of a request, in any of the encodings that APIs take.
+ * The body of a request, in any encoding that an API accepts.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 
 /**
- * How a body is encoded, by its content type; `"other"` also stands for no body and for one that breaks its encoding.
+ * The encoding of a body, by its content type. `"other"` also stands for no body and for one that cannot be decoded.
  *
  * @since 0.1.0
  * @category testing
@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
 export type Type = "json" | "form" | "multipart" | "other"
 
 /**
- * A body that was read. The value of a form is the record of its fields, where one that is given twice is an array.
+ * A body that was read. The value of a form is a record of its fields; a field that was sent twice is an array.
  *
  * @since 0.1.0
  * @category testing
@@ -31,7 +31,7 @@ export interface Body {
 }
 
 /**
- * The request has not the body that it should have; the sandbox complains of it and refuses it with 400.
+ * The failure of a request whose body is not as it should be. The sandbox logs it as a complaint and responds with 400.
  *
  * @since 0.1.0
  * @category testing
@@ -76,7 +76,7 @@ export const read = (request: HttpServerRequest.HttpServerRequest): Effect.Effec
 }
 
 /**
- * The fields that a body must have as text, those that it may have as anything, and none besides.
+ * The fields of a body: `required` ones are text, `optional` ones are anything, and there are no others.
  *
  * @since 0.1.0
  * @category testing
@@ -88,7 +88,7 @@ export interface Shape<Required extends string, Optional extends string = never>
 }
 
 /**
- * The fields of a body that has a shape.
+ * The fields of a body of a certain shape.
  *
  * @since 0.1.0
  * @category testing
@@ -98,7 +98,7 @@ export type Fields<Required extends string, Optional extends string = never> = {
 } & { readonly [Name in Optional]?: unknown }
 
 /**
- * Takes the fields out of a body.
+ * Reads the fields of a body. Fails with `Malformed` if it does not have the shape.
  *
  * @since 0.1.0
  * @category testing

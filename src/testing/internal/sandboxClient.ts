@@ -20,7 +20,7 @@ const send = (request: HttpClientRequest.HttpClientRequest, url: URL): Effect.Ef
   const build = (body: BodyInit | undefined) =>
     Effect.sync(() => {
       const init = { method: request.method, headers: request.headers, ...(body === undefined ? {} : { body }) }
-      // Half duplex is required of a streamed body, and unknown to the DOM's types.
+      // A streamed body requires half duplex, which the types of the DOM do not know.
       return new Request(url, request.body._tag === "Stream" ? Object.assign(init, { duplex: "half" }) : init)
     })
   switch (request.body._tag) {
@@ -37,17 +37,18 @@ const send = (request: HttpClientRequest.HttpClientRequest, url: URL): Effect.Ef
 }
 
 /**
- * Answers an HTTP date (RFC 9110, section 5.6.7) for milliseconds since 1970.
+ * Returns the HTTP date of an instant in milliseconds since 1970.
  *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
  * @since 0.1.0
  * @category testing
  */
 export const httpDate = (millis: number): string => DateTime.toDateUtc(DateTime.unsafeMake(millis)).toUTCString()
 
 /**
- * Makes an `HttpClient` that runs an app in the fiber of its caller, so that `TestClock` governs every delay. It accepts
- * any origin, follows no redirect, and fails with a `RequestError` of reason `Transport` when the app drops the
- * connection. Every answer has a `Date`, the clock's unless the app set one.
+ * Makes an `HttpClient` that runs an app in the fiber of its caller, so that `TestClock` governs every delay. It
+ * accepts any origin and follows no redirect. It fails with a `RequestError` of reason `Transport` if the app drops the
+ * connection. Every response has a `Date`: the app's own, or the time of the clock.
  *
  * @since 0.1.0
  * @category testing
@@ -57,13 +58,13 @@ export const make = (app: HttpApp.Default<Faults.Dropped>): HttpClient.HttpClien
     Effect.fnUntraced(
       function* (request, url) {
         const incoming = HttpServerRequest.fromWeb(yield* send(request, url))
-        const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, incoming)
+        const response = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, incoming)
         const now = yield* Clock.currentTimeMillis
         const runtime = yield* Effect.runtime<never>()
         const dated =
-          answer.headers.date === undefined ? HttpServerResponse.setHeader(answer, "date", httpDate(now)) : answer
-        const response = HttpServerResponse.toWeb(dated, { withoutBody: request.method === "HEAD", runtime })
-        return HttpClientResponse.fromWeb(request, response)
+          response.headers.date === undefined ? HttpServerResponse.setHeader(response, "date", httpDate(now)) : response
+        const web = HttpServerResponse.toWeb(dated, { withoutBody: request.method === "HEAD", runtime })
+        return HttpClientResponse.fromWeb(request, web)
       },
       (effect, request) =>
         Effect.mapError(effect, (cause) => new HttpClientError.RequestError({ request, reason: "Transport", cause }))

@@ -1,5 +1,5 @@
 /**
- * What a sandbox saw: each request, and the counts that tell a polite client from one that is not.
+ * The log of a sandbox: each request, and counts of what clients should and should not do.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as TokenMint from "./tokenMint.js"
 
 /**
- * The kinds of request every sandbox knows. A log in of two steps is two requests of `login`.
+ * The kinds of request that a sandbox tells apart. A login of two steps is two requests of `login`.
  *
  * @since 0.1.0
  * @category testing
@@ -21,56 +21,59 @@ import type * as TokenMint from "./tokenMint.js"
 export type Endpoint = "login" | "refresh" | "revoke" | "metadata" | "api"
 
 /**
- * One request that ended. It holds no query, header or body, hence no secret.
+ * The log entry of one request that ended. It has no query, header or body, so it has no secret.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Entry {
+export interface LogEntry {
+  /** The endpoint; `"unknown"` if no route has the path. */
   readonly endpoint: Endpoint | "unknown"
+  /** The HTTP method. */
   readonly method: string
+  /** The path; `"(hidden)"` if no route has it and the URL contains a secret. */
   readonly path: string
-  /** When it arrived, in milliseconds since 1970 by the clock of the test. */
+  /** When the request arrived, in milliseconds since 1970 by the clock of the test. */
   readonly at: number
-  /** What it was answered; `"dropped"` when the connection broke or the client went away first. */
+  /** The status of the response; `"dropped"` if the connection broke or the client went away first. */
   readonly status: number | "dropped"
-  /** What a well-behaved client would not have done. */
+  /** The first error of the client in this request, such as a secret in the URL. Left out if there is none. */
   readonly complaint?: string | undefined
 }
 
 /**
- * The counts of a sandbox, as JSON for a demo in another process.
+ * The counts of a sandbox. It is a schema, so that a sandbox in another process can send them.
  *
  * @since 0.1.0
  * @category testing
  */
 export class Report extends Schema.Class<Report>("effect-auth/testing/Report")({
-  /** Log ins processed, refused ones included. */
+  /** Logins processed, refused ones included. */
   logins: Schema.Number,
   /** Refreshes processed, refused ones included. */
   refreshes: Schema.Number,
   /** Revocations processed. */
   revocations: Schema.Number,
-  /** Readings of the server's metadata processed. */
+  /** Requests of the server's metadata processed. */
   metadata: Schema.Number,
   /** Requests of the API processed. */
   api: Schema.Number,
-  /** Requests of the API answered 401, or whatever else the API documents for a bad token. */
+  /** Requests of the API with a response of 401, or of the other statuses by which the API rejects a token. */
   rejections: Schema.Number,
-  /** Log ins and refreshes that arrived, whatever fault befell them. */
-  exchanges: Schema.Number,
-  /** The most log ins and refreshes in progress at once. */
-  maxConcurrentExchanges: Schema.Number,
-  /** Requests that broke the protocol's manners; the log says how. */
+  /** Logins and refreshes that arrived, those with a fault included. */
+  tokenRequests: Schema.Number,
+  /** The most logins and refreshes that were in progress at once. */
+  maxConcurrentTokenRequests: Schema.Number,
+  /** Requests with an error of the client. The log has the error. */
   complaints: Schema.Number,
-  /** Spent refresh tokens that were presented again, outside of any reuse window. */
+  /** Spent refresh tokens that were presented again, outside the reuse window. */
   reuses: Schema.Number,
-  /** Families of tokens revoked, because of a reuse or because a client asked for it. */
+  /** Token families revoked, because of a reuse or at a client's request. */
   familiesRevoked: Schema.Number
 }) {}
 
 /**
- * The counts that a log keeps itself; the mint keeps the others.
+ * The counts of the log itself. `TokenMint` has the others.
  *
  * @since 0.1.0
  * @category testing
@@ -78,15 +81,15 @@ export class Report extends Schema.Class<Report>("effect-auth/testing/Report")({
 export type Counts = Omit<typeof Report.Type, keyof TokenMint.Counts>
 
 /**
- * What a handler tells the log about the request at hand.
+ * The notes of a handler about its request.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Note {
-  /** The request is being processed: no fault kept it away. */
+  /** Counts the request as processed: no fault came before. */
   readonly processed: Effect.Effect<void>
-  /** The client misbehaved; only the first complaint about a request is kept. */
+  /** Logs an error of the client. Only the first complaint about a request is logged. */
   readonly complain: (complaint: string) => Effect.Effect<void>
 }
 
@@ -97,13 +100,13 @@ export interface Note {
  * @category testing
  */
 export interface Service {
-  /** Watches one request from its arrival to its end. */
+  /** Runs the handler of a request and logs the request when it ends. */
   readonly record: <E, R>(
-    request: Pick<Entry, "endpoint" | "method" | "path">,
+    request: Pick<LogEntry, "endpoint" | "method" | "path">,
     handler: (note: Note) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-  /** Every request that ended, in the order of their ends. */
-  readonly entries: Effect.Effect<ReadonlyArray<Entry>>
+  /** The requests that ended so far, in that order. */
+  readonly entries: Effect.Effect<ReadonlyArray<LogEntry>>
   /** The counts so far. */
   readonly counts: Effect.Effect<Counts>
 }
@@ -123,20 +126,20 @@ const none: Counts = {
   metadata: 0,
   api: 0,
   rejections: 0,
-  exchanges: 0,
-  maxConcurrentExchanges: 0,
+  tokenRequests: 0,
+  maxConcurrentTokenRequests: 0,
   complaints: 0
 }
 
 /**
- * Makes an empty log; `rejections` are the statuses by which the API says that a token is no good.
+ * Makes an empty log. `rejections` are the statuses by which the API rejects a token.
  *
  * @since 0.1.0
  * @category testing
  */
 export const make: (rejections: ReadonlyArray<number>) => Effect.Effect<Service> = Effect.fnUntraced(
   function* (rejections) {
-    const entries = yield* Ref.make(Chunk.empty<Entry>())
+    const entries = yield* Ref.make(Chunk.empty<LogEntry>())
     const counts = yield* Ref.make({ inProgress: 0, report: none })
     const count = (name: Exclude<keyof Counts, "maxConcurrentExchanges">) =>
       Ref.update(counts, (_) => ({ ..._, report: { ..._.report, [name]: _.report[name] + 1 } }))
@@ -144,8 +147,8 @@ export const make: (rejections: ReadonlyArray<number>) => Effect.Effect<Service>
       inProgress: inProgress + 1,
       report: {
         ...report,
-        exchanges: report.exchanges + 1,
-        maxConcurrentExchanges: Math.max(report.maxConcurrentExchanges, inProgress + 1)
+        tokenRequests: report.tokenRequests + 1,
+        maxConcurrentTokenRequests: Math.max(report.maxConcurrentTokenRequests, inProgress + 1)
       }
     }))
     const end = Ref.update(counts, (_) => ({ ..._, inProgress: _.inProgress - 1 }))
@@ -155,7 +158,7 @@ export const make: (rejections: ReadonlyArray<number>) => Effect.Effect<Service>
         const at = yield* Clock.currentTimeMillis
         const complaint = yield* Ref.make<string | undefined>(undefined)
         const { endpoint } = request
-        const exchange = endpoint === "login" || endpoint === "refresh"
+        const isTokenRequest = endpoint === "login" || endpoint === "refresh"
         const note: Note = {
           processed: endpoint === "unknown" ? Effect.void : count(processedAs[endpoint]),
           complain: (text) => Ref.update(complaint, (first) => first ?? text)
@@ -163,14 +166,14 @@ export const make: (rejections: ReadonlyArray<number>) => Effect.Effect<Service>
         const finish = Effect.fnUntraced(function* (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>) {
           const status = Exit.isSuccess(exit) ? exit.value.status : "dropped"
           const text = yield* Ref.get(complaint)
-          if (exchange) yield* end
-          if (endpoint === "api" && rejections.some((one) => one === status)) yield* count("rejections")
+          if (isTokenRequest) yield* end
+          if (endpoint === "api" && rejections.some((rejection) => rejection === status)) yield* count("rejections")
           if (text !== undefined) yield* count("complaints")
-          const entry: Entry = { ...request, at, status, ...(text === undefined ? {} : { complaint: text }) }
+          const entry: LogEntry = { ...request, at, status, ...(text === undefined ? {} : { complaint: text }) }
           yield* Ref.update(entries, Chunk.append(entry))
         })
         return yield* Effect.acquireUseRelease(
-          exchange ? begin : Effect.void,
+          isTokenRequest ? begin : Effect.void,
           () => handler(note),
           (_, exit) => finish(exit)
         )

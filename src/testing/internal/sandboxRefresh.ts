@@ -1,5 +1,5 @@
 /**
- * What becomes of a refresh token that is used, for the sandboxes of APIs that leave it open.
+ * The refresh of a sandbox whose rotation is an option.
  *
  * @since 0.1.0
  */
@@ -11,34 +11,37 @@ import type * as SandboxApi from "./sandboxApi.js"
 import type * as TokenMint from "./tokenMint.js"
 
 /**
- * How a sandbox rotates its refresh tokens.
+ * The options of a sandbox that rotates its refresh tokens in several ways.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Options extends Pick<TokenMint.Options, "reuseWindow"> {
+export interface RotationOptions extends Pick<TokenMint.TokenOptions, "reuseWindow"> {
   /**
-   * `"none"`: a refresh token is good until its end. `"optional"`: every second refresh, the second one first, replaces it
-   * and revokes the old one alone. `"single-use"`: every refresh replaces it, and using the old one again revokes the
-   * whole family, unless that happens within `reuseWindow`.
+   * The rotation of refresh tokens. `"none"`: a refresh token stays valid until it expires. `"optional"`: the second,
+   * fourth, sixth … refresh replaces the token and revokes the old one. `"single-use"`: every refresh replaces the
+   * token, and using an old one again revokes the whole family, unless that happens within `reuseWindow`. The default
+   * is the API's own.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2
    */
   readonly rotation?: Protocol.Rotation | undefined
 }
 
 /**
- * What a refresh token was exchanged for.
+ * The tokens that a refresh issued.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Granted {
+export interface RefreshResult {
   readonly access: TokenMint.Issued
-  /** The refresh token that takes the place of the one that was used. */
+  /** The refresh token that replaces the one that was used. */
   readonly refresh: Option.Option<TokenMint.Issued>
 }
 
 /**
- * Exchanges the refresh token of a request, or fails with what is wrong with it.
+ * Issues tokens for the refresh token of a request. Fails with the verdict on a token that is not valid.
  *
  * @since 0.1.0
  * @category testing
@@ -47,10 +50,10 @@ export type Refresh = (
   server: SandboxApi.Server,
   call: SandboxApi.Call,
   token: string | undefined
-) => Effect.Effect<Granted, Exclude<TokenMint.Verdict, "valid">>
+) => Effect.Effect<RefreshResult, Exclude<TokenMint.Verdict, "valid">>
 
 /**
- * Makes the exchange of one sandbox, which counts how often it was used.
+ * Makes the `Refresh` of one sandbox. It counts its calls, because `"optional"` replaces every second token.
  *
  * @since 0.1.0
  * @category testing
@@ -60,7 +63,7 @@ export const make = (rotation: Protocol.Rotation): Effect.Effect<Refresh> =>
     Effect.fnUntraced(function* (server, call, token) {
       const verdict = yield* rotation === "single-use"
         ? server.spend(call, token)
-        : server.judge(call, "refresh", token)
+        : server.verify(call, "refresh", token)
       if (token === undefined || verdict !== "valid") {
         return yield* Effect.fail(verdict === "valid" ? "unknown" : verdict)
       }
@@ -69,7 +72,7 @@ export const make = (rotation: Protocol.Rotation): Effect.Effect<Refresh> =>
         return { access: yield* server.issue(call, "access", token), refresh: Option.none() }
       }
       const { access, refresh } = yield* server.issuePair(call, token)
-      // A spent token is known by its use; were it revoked as well, it would have no reuse window.
+      // Only here: a single-use token is already spent, and revoking it would take away its reuse window.
       if (rotation === "optional") yield* server.mint.revokeToken(token)
       return { access, refresh: Option.some(refresh) }
     })

@@ -12,7 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Faults from "../Faults.js"
 
-// By duck typing, so that this file needs no Node: a request of a server without sockets is simply never answered.
+// Duck typing, so that this file does not need Node. On a server without sockets the request never gets a response.
 const hangUp = (request: HttpServerRequest.HttpServerRequest, method: "destroy" | "destroySoon") =>
   Effect.suspend(() => {
     const socket = Predicate.hasProperty(request.source, "socket") ? request.source.socket : undefined
@@ -22,7 +22,7 @@ const hangUp = (request: HttpServerRequest.HttpServerRequest, method: "destroy" 
   })
 
 /**
- * An app as a real server should serve it: where it says `Dropped`, the socket is destroyed and no answer follows.
+ * Returns an app for a real server: if it fails with `Dropped`, the socket is destroyed and there is no response.
  *
  * @since 0.1.0
  * @category testing
@@ -33,7 +33,7 @@ export const served = <R>(app: HttpApp.Default<Faults.Dropped, R>): HttpApp.Defa
       Effect.map((response) => {
         const { body } = response
         if (body._tag !== "Stream") return response
-        // Soon: the half that was written has to reach the client first.
+        // `destroySoon`, because the half that was written has to reach the client first.
         const stream = Stream.catchAll(body.stream, (error) =>
           error instanceof Faults.Dropped ? Stream.fromEffect(hangUp(request, "destroySoon")) : Stream.fail(error)
         )

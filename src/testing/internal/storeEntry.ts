@@ -1,5 +1,5 @@
 /**
- * Entries for the laws of stores, and what is said about them.
+ * Entries for the checks of stores, and their descriptions in messages.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type { Entry, StoredEntry, Version } from "../../store/TokenStore.js"
 
 /**
- * A version; without a revision, the first of its generation.
+ * Makes a version. Without a revision it is the first of its generation.
  *
  * @since 0.1.0
  * @category testing
@@ -16,7 +16,7 @@ import type { Entry, StoredEntry, Version } from "../../store/TokenStore.js"
 export const version = (generation: number, revision = 0): Version => ({ generation, revision })
 
 /**
- * The contents of a version where a law is not about contents; each differs from every other.
+ * Returns the contents of a version, for laws that are not about contents. Those of any two versions differ.
  *
  * @since 0.1.0
  * @category testing
@@ -24,7 +24,7 @@ export const version = (generation: number, revision = 0): Version => ({ generat
 export const contentsOf = ({ generation, revision }: Version): string => `contents of ${generation}.${revision}`
 
 /**
- * An entry of a version.
+ * Makes an entry of a version.
  *
  * @since 0.1.0
  * @category testing
@@ -35,15 +35,15 @@ export const entry = (version: Version, contents = contentsOf(version)): Entry =
 })
 
 /**
- * A version in the words of a broken law.
+ * Describes a version, for the message of a broken law.
  *
  * @since 0.1.0
  * @category testing
  */
-export const told = ({ generation, revision }: Version): string => `version ${generation}.${revision}`
+export const describeVersion = ({ generation, revision }: Version): string => `version ${generation}.${revision}`
 
 /**
- * A text in the words of a broken law: how long it is, and both its ends.
+ * Describes a text, for the message of a broken law: its length and both its ends.
  *
  * @since 0.1.0
  * @category testing
@@ -52,28 +52,28 @@ export const excerpt = (text: string): string =>
   `${text.length} characters, ${JSON.stringify(text.length > 60 ? `${text.slice(0, 40)}...${text.slice(-20)}` : text)}`
 
 /**
- * What is kept in the words of a broken law.
+ * Describes the stored entry, for the message of a broken law.
  *
  * @since 0.1.0
  * @category testing
  */
-export const toldStoredEntry = (kept: Option.Option<StoredEntry>): string =>
-  Option.match(kept, {
-    onNone: () => "it keeps nothing",
-    onSome: (kept) => `it keeps ${told(kept)} with ${excerpt(Redacted.value(kept.contents))}`
+export const describeEntry = (stored: Option.Option<StoredEntry>): string =>
+  Option.match(stored, {
+    onNone: () => "nothing is stored",
+    onSome: (entry) => `${describeVersion(entry)} is stored with ${excerpt(Redacted.value(entry.contents))}`
   })
 
 /**
- * Whether exactly this is kept.
+ * Tells whether exactly this is stored.
  *
  * @since 0.1.0
  * @category testing
  */
-export const isExactly = (kept: Option.Option<StoredEntry>, version: Version, contents: string): boolean =>
+export const isExactly = (stored: Option.Option<StoredEntry>, version: Version, contents: string): boolean =>
   Option.exists(
-    kept,
-    (kept) =>
-      kept.generation === version.generation &&
-      kept.revision === version.revision &&
-      Redacted.value(kept.contents) === contents
+    stored,
+    (entry) =>
+      entry.generation === version.generation &&
+      entry.revision === version.revision &&
+      Redacted.value(entry.contents) === contents
   )

@@ -1,5 +1,5 @@
 /**
- * What the laws of stores are checked with.
+ * A law of stores, its failure, and the tools of its check.
  *
  * @since 0.1.0
  */
@@ -9,37 +9,46 @@ import * as Schema from "effect/Schema"
 import type { StoreFailure } from "../../common/AuthError.js"
 import type { Service, Version } from "../../store/TokenStore.js"
 import { TokenStore } from "../../store/TokenStore.js"
-import { contentsOf, entry, excerpt, isExactly, told, toldStoredEntry } from "./storeEntry.js"
+import { contentsOf, describeEntry, describeVersion, entry, excerpt, isExactly } from "./storeEntry.js"
 
 /**
- * A store does not do what the port promises.
+ * The failure of a store that does not keep a law.
  *
  * @since 0.1.0
  * @category testing
  */
 export class LawBroken extends Schema.TaggedError<LawBroken>("effect-auth/testing/LawBroken")("LawBroken", {
+  /** The name of the law. */
   law: Schema.String,
+  /** The expected behaviour of the store. */
   expected: Schema.String,
+  /** The observed behaviour of the store. */
   found: Schema.String
 }) {
+  /** The law, and the expected and the observed behaviour. */
   override get message(): string {
     return `${this.law}: expected that ${this.expected}, but ${this.found}`
   }
 }
 
 /**
- * One thing that a store must do, and the check of it over the store of the context.
+ * A law that every store has to keep, and its check.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Law {
+  /** The law in one sentence, to be the title of a test. */
   readonly name: string
+  /**
+   * Checks the `TokenStore` of the context. Fails with `LawBroken` if it does not keep the law, and with `StoreFailure`
+   * if the store itself fails.
+   */
   readonly check: Effect.Effect<void, StoreFailure | LawBroken, TokenStore>
 }
 
 /**
- * For leases whose end no check waits for.
+ * The duration of a lease whose end no check waits for.
  *
  * @since 0.1.0
  * @category testing
@@ -47,7 +56,7 @@ export interface Law {
 export const long: Duration.Duration = Duration.minutes(1)
 
 /**
- * Runs effects all at once.
+ * Runs effects concurrently.
  *
  * @since 0.1.0
  * @category testing
@@ -56,72 +65,84 @@ export const together = <A, E>(effects: ReadonlyArray<Effect.Effect<A, E>>) =>
   Effect.all(effects, { concurrency: "unbounded" })
 
 /**
- * What a check works with: the store, a key of its own, and its expectations.
+ * The tools of a check: the store, a key that no other check uses, and expectations.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Bench {
+export interface LawContext {
   readonly store: Service
   readonly key: string
+  /** Fails with `LawBroken` if the condition is false. */
   readonly expect: (condition: boolean, expected: string, found: string) => Effect.Effect<void, LawBroken>
-  /** Saves a version and expects an answer. */
+  /** Saves a version and expects this result. */
   readonly save: (
     version: Version,
-    answer: boolean,
+    result: boolean,
     contents?: string,
     key?: string
   ) => Effect.Effect<void, StoreFailure | LawBroken>
-  /** Expects that exactly this is kept. */
-  readonly keeps: (version: Version, contents?: string, key?: string) => Effect.Effect<void, StoreFailure | LawBroken>
-  /** Asks for the lease and expects an answer. */
+  /** Expects that exactly this is stored. */
+  readonly expectStored: (
+    version: Version,
+    contents?: string,
+    key?: string
+  ) => Effect.Effect<void, StoreFailure | LawBroken>
+  /** Asks for the lease and expects this result. `why` is its reason, for the message of a broken law. */
   readonly lease: (
     owner: string,
-    answer: boolean,
+    result: boolean,
     why: string,
     key?: string
   ) => Effect.Effect<void, StoreFailure | LawBroken>
 }
 
-const bench = (law: string, store: Service, key: string): Bench => {
-  const expect: Bench["expect"] = (condition, expected, found) =>
+const context = (law: string, store: Service, key: string): LawContext => {
+  const expect: LawContext["expect"] = (condition, expected, found) =>
     condition ? Effect.void : new LawBroken({ law, expected, found })
   return {
     store,
     key,
     expect,
-    save: (version, answer, contents, at = key) =>
+    save: (version, result, contents, at = key) =>
       Effect.flatMap(store.save(at, entry(version, contents)), (saved) =>
         expect(
-          saved === answer,
-          `saving ${told(version)} is answered ${answer}`,
-          `it was ${saved} (key ${JSON.stringify(at)})`
+          saved === result,
+          `saving ${describeVersion(version)} returns ${result}`,
+          `it returned ${saved} (key ${JSON.stringify(at)})`
         )
       ),
-    keeps: (version, contents = contentsOf(version), at = key) =>
-      Effect.flatMap(store.load(at), (kept) =>
+    expectStored: (version, contents = contentsOf(version), at = key) =>
+      Effect.flatMap(store.load(at), (stored) =>
         expect(
-          isExactly(kept, version, contents),
-          `it keeps ${told(version)} with ${excerpt(contents)}`,
-          `${toldStoredEntry(kept)} (key ${JSON.stringify(at)})`
+          isExactly(stored, version, contents),
+          `${describeVersion(version)} is stored with ${excerpt(contents)}`,
+          `${describeEntry(stored)} (key ${JSON.stringify(at)})`
         )
       ),
-    lease: (owner, answer, why, at = key) =>
-      Effect.flatMap(store.lease(at, owner, long), (taken) =>
-        expect(taken === answer, `${owner} is told ${answer}, as ${why}`, `it was ${taken} (key ${JSON.stringify(at)})`)
+    lease: (owner, result, why, at = key) =>
+      Effect.flatMap(store.lease(at, owner, long), (acquired) =>
+        expect(
+          acquired === result,
+          `asking for the lease as ${owner} returns ${result}, because ${why}`,
+          `it returned ${acquired} (key ${JSON.stringify(at)})`
+        )
       )
   }
 }
 
 /**
- * A law over a bench of its own.
+ * Makes a law. Each run of its check uses a new key.
  *
  * @since 0.1.0
  * @category testing
  */
-export const law = (name: string, body: (bench: Bench) => Effect.Effect<void, StoreFailure | LawBroken>): Law => ({
+export const law = (
+  name: string,
+  body: (context: LawContext) => Effect.Effect<void, StoreFailure | LawBroken>
+): Law => ({
   name,
   check: Effect.flatMap(TokenStore, (store) =>
-    Effect.suspend(() => body(bench(name, store, `laws-${globalThis.crypto.randomUUID()}`)))
+    Effect.suspend(() => body(context(name, store, `laws-${globalThis.crypto.randomUUID()}`)))
   )
 })

@@ -1,5 +1,5 @@
 /**
- * The failures that an exchange may end in, ready-made. They call their provider `"test"`.
+ * Ready-made failures of a token request. The name of their provider is `"test"`.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as AuthError from "../../common/AuthError.js"
 const provider = "test"
 
 /**
- * Failures as a provider would tell them, each under the name of what happened.
+ * Failures as a provider would report them, each under the name of its cause.
  *
  * @since 0.1.0
  * @category testing
@@ -17,21 +17,21 @@ const provider = "test"
 export const failure = {
   /** The refresh token was revoked. */
   refused: new AuthError.InvalidRefreshToken({ provider, reason: "revoked" }),
-  /** The refresh token has ended. */
-  ended: new AuthError.TokenExpired({ provider, token: "refresh" }),
-  /** User name or password is wrong. */
+  /** The refresh token has expired. */
+  expired: new AuthError.TokenExpired({ provider, token: "refresh" }),
+  /** The user name or the password is wrong. */
   credentials: new AuthError.InvalidCredentials({ provider, status: 401 }),
-  /** The server cannot be reached; nothing was sent. */
+  /** The server cannot be reached. Nothing was sent. */
   unreachable: new AuthError.NetworkFailure({ provider, reason: "unreachable", outcome: "not-spent" }),
-  /** The connection broke; the server may have acted. */
+  /** The connection broke before the response arrived. The server may have processed the request. */
   lost: new AuthError.NetworkFailure({ provider, reason: "interrupted", outcome: "unknown" }),
-  /** The server broke down (500); it may have acted. */
+  /** The server failed (500). It may have processed the request. */
   broken: new AuthError.NetworkFailure({ provider, reason: "server-error", outcome: "unknown", status: 500 }),
-  /** The answer is a gateway's page; the server may have acted. */
+  /** The response is the error page of a gateway. The server may have processed the request. */
   malformed: new AuthError.MalformedResponse({ provider, problem: "a page", outcome: "unknown" }),
-  /** The application itself is refused. */
+  /** The server refuses the application itself. */
   misconfigured: new AuthError.Misconfigured({ field: "appSecret", problem: "is refused" }),
-  /** The server turned the request away (429) and asks to be left alone for so long. */
+  /** The server refused the request (429) and asks for this long without another. */
   busy: (retryAfter: Duration.DurationInput): AuthError.NetworkFailure =>
     new AuthError.NetworkFailure({
       provider,

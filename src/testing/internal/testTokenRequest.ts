@@ -1,5 +1,5 @@
 /**
- * What an exchange of a `TestProvider` does: the steps of its script.
+ * The steps of a `TestProvider`'s script. A step decides what one token request does.
  *
  * @since 0.1.0
  */
@@ -12,68 +12,73 @@ import type { TokenSet } from "../../token/Token.js"
 import { failure } from "./testFailure.js"
 
 /**
- * One request to the token endpoint, with its answer.
+ * A token request. It succeeds with the tokens of the response.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Exchange = Effect.Effect<TokenSet, AuthError>
+export type TokenRequest = Effect.Effect<TokenSet, AuthError>
 
 /**
+ * The kind of a token request.
+ *
  * @since 0.1.0
  * @category testing
  */
 export type Kind = "login" | "refresh"
 
 /**
- * What one exchange does. It is given the honest exchange, in which the server acts and answers, and may run it, change
- * its answer, or leave it alone: `Effect.delay("3 seconds")` is a step, and so is `() => Effect.never`.
+ * A step of the script: it decides what one token request does. Its argument is the honest request, which the server
+ * processes and responds to. The step may run that, change its response, or not run it at all: `Effect.delay("3
+ * seconds")` is a step, and so is `() => Effect.never`.
  *
  * @since 0.1.0
  * @category testing
  */
-export type Step = (honest: Exchange, kind: Kind) => Exchange
+export type Step = (honest: TokenRequest, kind: Kind) => TokenRequest
 
 /**
- * The server acts, and its answer arrives.
+ * A step without a fault: the server processes the request, and its response arrives.
  *
  * @since 0.1.0
  * @category testing
  */
-export const honest: Step = (exchange) => exchange
+export const honest: Step = (request) => request
 
 /**
- * The server does nothing, and the exchange fails.
+ * Makes a step that fails with `error`. The server does not process the request.
  *
  * @since 0.1.0
  * @category testing
  */
 export const fails =
-  (error: AuthError): (() => Exchange) =>
+  (error: AuthError): (() => TokenRequest) =>
   () =>
     Effect.fail(error)
 
 /**
- * The server acts, a refresh token that is good for one use is spent, and its answer is lost on the way.
+ * A step whose response is lost. The server processes the request, so a single-use refresh token is spent. The request
+ * fails with `failure.lost`.
  *
  * @since 0.1.0
  * @category testing
  */
-export const lost: Step = (exchange) => Effect.zipRight(exchange, Effect.fail(failure.lost))
+export const lost: Step = (request) => Effect.zipRight(request, Effect.fail(failure.lost))
 
 /**
- * The server acts at once, and its answer or refusal takes this long to arrive. (With `Effect.delay` it acts late.)
+ * Makes a step whose response is late: the server processes the request at once, and its response or refusal takes
+ * `duration` to arrive. With `Effect.delay` the server processes it late.
  *
  * @since 0.1.0
  * @category testing
  */
 export const late =
   (duration: Duration.DurationInput): Step =>
-  (exchange) =>
-    Effect.flatMap(Effect.exit(exchange), (exit) => Effect.delay(exit, duration))
+  (request) =>
+    Effect.flatMap(Effect.exit(request), (exit) => Effect.delay(exit, duration))
 
 /**
- * The access token of the answer lives this long.
+ * Makes a step whose response states this lifetime of the access token.
  *
  * @since 0.1.0
  * @category testing
@@ -82,44 +87,45 @@ export const lives = (lifetime: Duration.DurationInput): Step =>
   Effect.map((tokens) => ({ ...tokens, lifetime: Option.some(Duration.decode(lifetime)) }))
 
 /**
- * A step for one kind of exchange; the other kind stays honest.
+ * Makes a step that applies another to one kind of token request. The other kind stays honest.
  *
  * @since 0.1.0
  * @category testing
  */
 export const only =
   (kind: Kind, step: Step): Step =>
-  (exchange, asked) =>
-    asked === kind ? step(exchange, asked) : exchange
+  (request, requested) =>
+    requested === kind ? step(request, requested) : request
 
 /**
- * A step that a test holds in its hand.
+ * A step that pauses until the test continues it.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Held {
-  /** Waits until the exchange has been sent. */
+export interface Paused {
+  /** Waits until a token request with this step was sent. */
   readonly sent: Effect.Effect<void>
-  /** Lets the server act and answer. */
-  readonly answer: Effect.Effect<void>
+  /** Lets the server process the request and respond. */
+  readonly respond: Effect.Effect<void>
+  /** The step, for `next` or `always`. */
   readonly step: Step
 }
 
 /**
- * Makes a step that says when its exchange has been sent, and in which the server acts and answers when it is told to: for
- * what happens in between, without a clock.
+ * Makes a step that reports when its token request was sent, and then waits for `respond`. A test uses it to do
+ * something in between, without a clock.
  *
  * @since 0.1.0
  * @category testing
  */
-export const held: Effect.Effect<Held> = Effect.gen(function* () {
+export const paused: Effect.Effect<Paused> = Effect.gen(function* () {
   const sent = yield* Deferred.make<void>()
-  const answer = yield* Deferred.make<void>()
+  const continued = yield* Deferred.make<void>()
   return {
     sent: Deferred.await(sent),
-    answer: Effect.asVoid(Deferred.succeed(answer, void 0)),
-    step: (exchange) =>
-      Effect.zipRight(Deferred.succeed(sent, void 0), Effect.zipRight(Deferred.await(answer), exchange))
+    respond: Effect.asVoid(Deferred.succeed(continued, void 0)),
+    step: (request) =>
+      Effect.zipRight(Deferred.succeed(sent, void 0), Effect.zipRight(Deferred.await(continued), request))
   }
 })

@@ -1,5 +1,5 @@
 /**
- * Issues tokens for the sandboxes, and remembers what became of each.
+ * A mint issues the tokens of a sandbox and records the use and revocation of each.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Ref from "effect/Ref"
 import Jwt from "jsonwebtoken"
 
 /**
- * What a token is for.
+ * The kind of a token.
  *
  * @since 0.1.0
  * @category testing
@@ -21,7 +21,7 @@ import Jwt from "jsonwebtoken"
 export type Kind = "access" | "refresh"
 
 /**
- * What a mint says of a token that is presented to it as one of a kind.
+ * The verdict of a mint on a token that is presented as one of a kind.
  *
  * @since 0.1.0
  * @category testing
@@ -29,14 +29,15 @@ export type Kind = "access" | "refresh"
 export type Verdict = "valid" | "expired" | "revoked" | "reused" | "other-kind" | "unknown"
 
 /**
- * A token with its true end, in milliseconds since 1970 by the server's clock.
+ * An issued token.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Issued {
   readonly token: string
-  readonly endsAt: number
+  /** The true end, in milliseconds since 1970 by the server's clock. */
+  readonly expiresAt: number
   readonly lifetime: Duration.Duration
 }
 
@@ -47,37 +48,43 @@ export interface Issued {
  * @category testing
  */
 export interface Counts {
+  /** Spent refresh tokens that were presented again, outside the reuse window. */
   readonly reuses: number
+  /** Families that were revoked. */
   readonly familiesRevoked: number
 }
 
 /**
- * A mint and its ledger. What follows from one log in is one family: its access tokens and its refresh tokens.
+ * A mint. All access and refresh tokens that follow from one login are one family.
  *
  * @since 0.1.0
  * @category testing
  */
 export interface Service {
-  /** Issues a token into the family of its parent, else into a new one; `claims` replace the honest ones of a JWT. */
+  /**
+   * Issues a token into the family of its parent, or else into a new one. `claims` replace the true claims of a JWT.
+   */
   readonly issue: (
     kind: Kind,
     lifetime: Duration.Duration,
     options?: { readonly parent?: string | undefined; readonly claims?: object | undefined }
   ) => Effect.Effect<Issued>
-  /** Judges by the true lifetime, to the millisecond, whatever the claims say. */
-  readonly judge: (kind: Kind, token: string) => Effect.Effect<Verdict>
+  /** Returns the verdict on a token. It goes by the true lifetime, to the millisecond, and not by the claims. */
+  readonly verify: (kind: Kind, token: string) => Effect.Effect<Verdict>
   /**
-   * Judges a single-use refresh token and spends it if it is valid. A spent one revokes its family (RFC 9700, section
-   * 4.14.2), unless it comes once more within the reuse window.
+   * Returns the verdict on a single-use refresh token, and spends it if it is valid. A spent one revokes its family,
+   * except for a second use within the reuse window.
+   *
+   * @see https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2
    */
   readonly spend: (refreshToken: string) => Effect.Effect<Verdict>
-  /** Revokes every token of the family of this one, those to come as well; an unknown token changes nothing. */
+  /** Revokes the family of a token, those issued later included. An unknown token changes nothing. */
   readonly revokeFamily: (token: string) => Effect.Effect<void>
-  /** Revokes one token alone; an unknown one changes nothing. */
+  /** Revokes one token alone. An unknown token changes nothing. */
   readonly revokeToken: (token: string) => Effect.Effect<void>
   /** Revokes every token of a kind issued so far. */
   readonly revoke: (kind: Kind) => Effect.Effect<void>
-  /** Whether a URL holds a token of this mint. */
+  /** Tells whether a URL contains a token of this mint. */
   readonly appearsIn: (url: string) => Effect.Effect<boolean>
   /** The counts so far. */
   readonly counts: Effect.Effect<Counts>
@@ -85,7 +92,7 @@ export interface Service {
 
 interface Entry {
   readonly kind: Kind
-  readonly endsAt: number
+  readonly expiresAt: number
   readonly family: number
   readonly revoked: boolean
   readonly uses: number
@@ -100,22 +107,22 @@ interface Ledger {
 }
 
 /**
- * How a mint issues its tokens.
+ * The options of the tokens that a sandbox issues.
  *
  * @since 0.1.0
  * @category testing
  */
-export interface Options {
-  /** What tokens look like: JWTs (default), or identifiers that tell nothing. */
+export interface TokenOptions {
+  /** The format of tokens: JWTs, or identifiers without content. Default: `"jwt"`. */
   readonly format?: "jwt" | "opaque" | undefined
-  /** Whether JWTs say when they were issued. Default true. */
+  /** Puts the claim `iat`, the time of their issue, into JWTs. Default: true. */
   readonly iat?: boolean | undefined
-  /** How long after its first use a spent refresh token is honoured once more. Default not at all. */
+  /** The time after its first use in which a single-use refresh token may be used once more. Default: 0. */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
 /**
- * An identifier of the form of a UUID, from Effect's `Random`.
+ * Makes an identifier in the form of a UUID, from Effect's `Random`.
  *
  * @since 0.1.0
  * @category testing
@@ -129,14 +136,14 @@ export const uuid: Effect.Effect<string> = Effect.map(
 )
 
 /**
- * Makes a mint; `now` is the server's clock in milliseconds since 1970.
+ * Makes a mint. `now` is the server's clock, in milliseconds since 1970.
  *
  * @since 0.1.0
  * @category testing
  */
-export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Effect<Service> = Effect.fnUntraced(
+export const make: (now: Effect.Effect<number>, options?: TokenOptions) => Effect.Effect<Service> = Effect.fnUntraced(
   function* (now, options = {}) {
-    // Of its own even under TestClock, so that no sandbox takes another's token.
+    // Random, so that no sandbox accepts another's token, also if the clock stands still.
     const id = yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)
     const serial = yield* Ref.make(0)
     const ledger = yield* Ref.make<Ledger>({
@@ -148,17 +155,17 @@ export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Eff
     const key = `test-${(yield* Random.next).toString(36)}`
     const reuseWindow = Duration.toMillis(options.reuseWindow ?? 0)
 
-    const jwt = Effect.fnUntraced(function* (kind: Kind, at: number, endsAt: number, claims: object | undefined) {
+    const jwt = Effect.fnUntraced(function* (kind: Kind, at: number, expiresAt: number, claims: object | undefined) {
       const jti = yield* Ref.updateAndGet(serial, (n) => n + 1)
       const payload = {
         sub: "sandbox",
         type: kind,
         jti: `${id.toString(36)}-${jti}`,
-        exp: Math.floor(endsAt / 1000),
+        exp: Math.floor(expiresAt / 1000),
         ...(options.iat === false ? {} : { iat: Math.floor(at / 1000) }),
         ...claims
       }
-      // As text, since the library refuses the odd claims that a fault asks for.
+      // As text, because the library refuses the odd claims that a fault asks for.
       return Jwt.sign(JSON.stringify(payload), key, { header: { alg: "HS256", typ: "JWT" } })
     })
 
@@ -166,10 +173,10 @@ export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Eff
       const entry = Option.getOrUndefined(HashMap.get(entries, token))
       if (entry === undefined) return "unknown"
       if (entry.kind !== kind) return "other-kind"
-      const forgiven = entry.uses === 1 && at - entry.firstUsedAt < reuseWindow
-      if (entry.uses > 0 && !forgiven) return "reused"
+      const withinReuseWindow = entry.uses === 1 && at - entry.firstUsedAt < reuseWindow
+      if (entry.uses > 0 && !withinReuseWindow) return "reused"
       if (entry.revoked || HashSet.has(revoked, entry.family)) return "revoked"
-      return entry.endsAt <= at ? "expired" : "valid"
+      return entry.expiresAt <= at ? "expired" : "valid"
     }
 
     const revokeFamily = (all: Ledger, token: string): Ledger =>
@@ -181,29 +188,29 @@ export const make: (now: Effect.Effect<number>, options?: Options) => Effect.Eff
     return {
       issue: Effect.fnUntraced(function* (kind, lifetime, { claims, parent } = {}) {
         const at = yield* now
-        const endsAt = at + Duration.toMillis(lifetime)
-        const token = options.format === "opaque" ? yield* uuid : yield* jwt(kind, at, endsAt, claims)
+        const expiresAt = at + Duration.toMillis(lifetime)
+        const token = options.format === "opaque" ? yield* uuid : yield* jwt(kind, at, expiresAt, claims)
         yield* Ref.update(ledger, (all) => {
           const inherited = parent === undefined ? undefined : Option.getOrUndefined(HashMap.get(all.entries, parent))
           const family = inherited?.family ?? all.families
-          const entry: Entry = { kind, endsAt, family, revoked: false, uses: 0, firstUsedAt: 0 }
+          const entry: Entry = { kind, expiresAt, family, revoked: false, uses: 0, firstUsedAt: 0 }
           return { ...all, families: all.families + 1, entries: HashMap.set(all.entries, token, entry) }
         })
-        return { token, endsAt, lifetime }
+        return { token, expiresAt, lifetime }
       }),
-      judge: (kind, token) => Effect.zipWith(now, Ref.get(ledger), (at, all) => verdict(all, kind, token, at)),
+      verify: (kind, token) => Effect.zipWith(now, Ref.get(ledger), (at, all) => verdict(all, kind, token, at)),
       spend: (token) =>
         Effect.flatMap(now, (at) =>
           Ref.modify(ledger, (all) => {
-            const said = verdict(all, "refresh", token, at)
-            if (said === "reused") return [said, { ...revokeFamily(all, token), reuses: all.reuses + 1 }]
-            if (said !== "valid") return [said, all]
+            const result = verdict(all, "refresh", token, at)
+            if (result === "reused") return [result, { ...revokeFamily(all, token), reuses: all.reuses + 1 }]
+            if (result !== "valid") return [result, all]
             const entries = HashMap.modify(all.entries, token, (entry) => ({
               ...entry,
               uses: entry.uses + 1,
               firstUsedAt: entry.uses === 0 ? at : entry.firstUsedAt
             }))
-            return [said, { ...all, entries }]
+            return [result, { ...all, entries }]
           })
         ),
       revokeFamily: (token) => Ref.update(ledger, (all) => revokeFamily(all, token)),

@@ -1,18 +1,19 @@
 /**
- * Contents and keys that a store could stumble over.
+ * Contents and keys that a store may get wrong.
  *
  * @since 0.1.0
  */
-/** Every character up to U+017F but NUL, which some engines cannot hold. */
+
+/** Every character up to U+017F except NUL, which some engines cannot store. */
 const characters = String.fromCharCode(...Array.from({ length: 0x17f }, (_, index) => index + 1))
 
 /**
- * Contents that could be cut, escaped or read as something else.
+ * Contents that a store may cut, escape or change.
  *
  * @since 0.1.0
  * @category testing
  */
-export const oddContents: ReadonlyArray<string> = [
+export const edgeContents: ReadonlyArray<string> = [
   "",
   " ",
   "\n",
@@ -30,12 +31,12 @@ export const oddContents: ReadonlyArray<string> = [
 ]
 
 /**
- * Names that could meet in a file system, a path, a URL, a pattern, an object, or with a store's own names.
+ * Returns keys that may collide in a file system, a path, a URL, a pattern or an object, or with a store's own names.
  *
  * @since 0.1.0
  * @category testing
  */
-export const oddKeys = (key: string): ReadonlyArray<string> => [
+export const edgeKeys = (key: string): ReadonlyArray<string> => [
   key,
   key.toUpperCase(),
   ` ${key}`,
@@ -78,12 +79,12 @@ export const oddKeys = (key: string): ReadonlyArray<string> => [
 ]
 
 /**
- * Names that every object has from birth. They are not the check's own, so they are only looked at.
+ * Keys that every object or folder has by itself. Other checks use them too, so they are only read.
  *
  * @since 0.1.0
  * @category testing
  */
-export const bornNames: ReadonlyArray<string> = [
+export const inheritedNames: ReadonlyArray<string> = [
   "",
   ".",
   "..",
