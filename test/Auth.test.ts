@@ -4,7 +4,7 @@ import { Context, Effect, Layer, Redacted, Ref } from "effect"
 import { Auth, AuthHttpClient, Credentials, Session, Violet } from "../src/index.js"
 import { secret } from "./support/harness.js"
 
-/** An API that tells who asks: the token of each log in names the app and the user. */
+/** An API that tells who asks: the token of each login names the app and the user. */
 const whoAmI = Effect.map(Ref.make(0), (logins) => {
   const client = HttpClient.make((request, url) => {
     const answer = (status: number, body: unknown) =>

@@ -59,11 +59,14 @@ describe("the documentation", () => {
   it("the diagram of a flight has every command that there is, and that of a session every state", () => {
     const tags = (path: string, type: RegExp) =>
       Array.from(type.exec(read(path))?.[1]?.matchAll(/(?:_tag: )?"([\w-]+)"/g) ?? [], ([, tag = ""]) => tag)
-    const commands = tags("src/internal/order.ts", /export type Command =([\s\S]*?)\n\n/)
-    const states = tags("src/Status.ts", /readonly state: (.*)/)
-    const [session = "", flight = ""] = Pages.blocksOf({ path: "", text: read("docs/concepts.md") })
-      .filter(({ language }) => language === "mermaid")
-      .map(({ text }) => text)
+    const commands = tags("src/session/machine/state.ts", /export type Command =([\s\S]*?)\n\n/)
+    const states = tags("src/session/machine/Status.ts", /readonly state: (.*)/)
+    const diagrams = (path: string) =>
+      Pages.blocksOf({ path, text: read(path) })
+        .filter(({ language }) => language === "mermaid")
+        .map(({ text }) => text)
+    const session = diagrams("docs/concepts.md").join()
+    const flight = diagrams("docs/architecture.md").join()
     none(commands.filter((command) => !new RegExp(`\\b${command} -->`).test(flight)))
     none(states.filter((state) => !session.includes(state)))
     assert.isAbove(commands.length, 5)
@@ -94,7 +97,7 @@ describe("the documentation", () => {
   })
 })
 
-it("the lock file names a package for every platform, so that npm ci works on each", () => {
+it("the lease file names a package for every platform, so that npm ci works on each", () => {
   const { packages } = JSON.parse(read("package-lock.json")) as {
     readonly packages: Record<string, { readonly optionalDependencies?: Record<string, string> }>
   }

@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
+import manifest from "../../package.json" with { type: "json" }
 
 const root = fileURLToPath(new URL("../../src/", import.meta.url))
 
-/** Each file of src by its path, without its comments where only code is to be judged. */
+/** The text of each file of src by its path, and the same without comments. */
 const files = new Map(
   readdirSync(root, { recursive: true, encoding: "utf8" })
     .map((path) => path.replaceAll("\\", "/"))
@@ -13,8 +14,10 @@ const files = new Map(
 )
 const withoutComments = (text: string) => text.replaceAll(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, "")
 const code = new Map(Array.from(files, ([path, text]) => [path, withoutComments(text)]))
-const library = Array.from(files.keys()).filter((path) => !path.startsWith("testing/"))
+const paths = Array.from(files.keys())
+const library = paths.filter((path) => !path.startsWith("testing/"))
 
+/** What a file imports, types included. */
 const importsOf = (path: string): ReadonlyArray<string> =>
   Array.from(
     (code.get(path) ?? "").matchAll(
@@ -29,97 +32,155 @@ const ownImportsOf = (path: string): ReadonlyArray<string> =>
     .filter((name) => name.startsWith("."))
     .map((name) => new URL(name.replace(/\.js$/, ".ts"), `file:///${path}`).pathname.slice(1))
 
-/** The house of the README, from the roof down: a file imports only from files above it. */
-const order = [
-  "AuthError.ts",
-  "Moment.ts",
-  "Token.ts",
-  "RenewalPolicy.ts",
-  "AuthMetrics.ts",
-  "Credentials.ts",
-  "Protocol.ts",
-  "AuthProvider.ts",
-  "TokenStore.ts",
-  "SessionState.ts",
-  "Question.ts",
-  "Status.ts",
-  "Flight.ts",
-  "Session.ts",
-  "Renewal.ts",
-  "AuthHttpClient.ts",
-  "Auth.ts",
-  /^stores\//,
-  /^providers\//,
-  "SessionMap.ts",
-  "index.ts"
+/** The folders from top to bottom; a file of src itself stands for itself. Those of one row do not know each other. */
+const rows: ReadonlyArray<ReadonlyArray<string>> = [
+  ["index.ts"],
+  ["testing", "providers", "stores"],
+  ["Auth.ts"],
+  ["tenants"],
+  ["client", "renewal"],
+  ["session"],
+  ["session/runtime"],
+  ["session/machine"],
+  ["store", "provider"],
+  ["telemetry", "transport", "token"],
+  ["common"]
 ]
 
-const floor = (path: string) => order.findIndex((at) => (typeof at === "string" ? at === path : at.test(path)))
-
-/** The lowest public file that a file of `internal/` leads to. */
-const reach = (path: string, visited = new Set<string>()): number => {
-  if (!path.startsWith("internal/")) return floor(path)
-  if (visited.has(path)) return -1
-  visited.add(path)
-  return Math.max(-1, ...ownImportsOf(path).map((next) => reach(next, visited)))
+/** The folder that a file belongs to; an `internal` folder belongs to the one that it is in. */
+const folderOf = (path: string): string => {
+  const folder = path
+    .split("/")
+    .slice(0, -1)
+    .join("/")
+    .replace(/\/?\binternal$/, "")
+  return folder === "" ? path : folder
 }
+
+const rowOf = (folder: string): number => rows.findIndex((row) => row.includes(folder))
+
+/** The only files that reach below the public API of Effect: each has a twin for every other line of Effect. */
+const belowTheApi = [
+  "common/runtime.ts",
+  "common/foreignErrors.ts",
+  "common/bounded.ts",
+  "transport/send.ts",
+  "session/runtime/waiters.ts",
+  "session/runtime/fiberContext.ts"
+]
 
 const none = (found: ReadonlyArray<string>) => assert.deepStrictEqual(found, [])
 
-/** The places in the files at `paths` that match. */
+/** The lines of the files at `paths` that match. */
 const places = (paths: ReadonlyArray<string>, pattern: RegExp) =>
   paths.flatMap((path) =>
     (code.get(path) ?? "").split("\n").flatMap((line) => (pattern.test(line) ? [`${path}: ${line.trim()}`] : []))
   )
 
-describe("the house", () => {
-  it("every import leads to a file there is, and every file has its floor", () => {
-    none(library.flatMap((path) => ownImportsOf(path).filter((next) => !files.has(next))))
-    none(library.filter((path) => !path.startsWith("internal/") && floor(path) === -1))
-    assert.isAbove(library.flatMap(ownImportsOf).length, 50)
+describe("the folders of src", () => {
+  it("every file is in a folder of the rows, and every import leads to a file", () => {
+    none(paths.filter((path) => rowOf(folderOf(path)) === -1))
+    none(paths.flatMap((path) => ownImportsOf(path).filter((next) => !files.has(next))))
+    assert.isAbove(paths.flatMap(ownImportsOf).length, 200)
   })
 
-  it("a file imports only from files above it", () => {
+  it("a folder imports only folders of the rows below it", () => {
     none(
-      library
-        .filter((path) => !path.startsWith("internal/"))
-        .flatMap((path) =>
-          ownImportsOf(path)
-            .filter((next) => reach(next) >= floor(path))
-            .map((next) => `${path} imports ${next}`)
-        )
+      paths.flatMap((path) =>
+        ownImportsOf(path)
+          .filter((next) => folderOf(next) !== folderOf(path) && rowOf(folderOf(next)) <= rowOf(folderOf(path)))
+          .map((next) => `${path} imports ${next}`)
+      )
     )
   })
 
-  it("files of internal/ and of one floor do not import each other in a circle", () => {
-    const circular = (path: string, from: string, visited = new Set<string>()): boolean =>
+  it("only a folder itself imports its internal files", () => {
+    none(
+      paths.flatMap((path) =>
+        ownImportsOf(path)
+          .filter((next) => next.includes("/internal/") && folderOf(next) !== folderOf(path))
+          .map((next) => `${path} imports ${next}`)
+      )
+    )
+  })
+
+  it("no files import each other in a circle", () => {
+    const leadsBack = (path: string, from: string, visited = new Set<string>()): boolean =>
       ownImportsOf(path).some((next) => {
         if (next === from) return true
         if (visited.has(next)) return false
         visited.add(next)
-        return circular(next, from, visited)
+        return leadsBack(next, from, visited)
       })
-    none(Array.from(files.keys()).filter((path) => circular(path, path)))
+    none(paths.filter((path) => leadsBack(path, path)))
   })
 
-  it("nothing but what is for tests needs Node, a platform or a server's library", () => {
+  it("a file is public if and only if its name begins with a capital", () => {
+    const isPublic = (path: string) => {
+      const subpath = `./${path.replace(/\.ts$/, "")}`
+      const direct = Object.values(manifest.exports).some(
+        (target) => typeof target === "object" && target?.default === `./dist/${path.replace(/\.ts$/, ".js")}`
+      )
+      return direct || (/^\.\/(providers|stores|testing)\/[^/]+$/.test(subpath) && subpath !== "./testing/index")
+    }
+    none(
+      paths
+        .filter((path) => !/(^|\/)index\.ts$/.test(path))
+        .filter((path) => isPublic(path) !== /^[A-Z]/.test(path.split("/").at(-1) ?? ""))
+    )
+  })
+})
+
+describe("what a folder may use", () => {
+  it("the machine is pure: nothing of Effect's runtime is in it", () => {
+    const pure = /^effect\/(DateTime|Duration|Either|Equal|Equivalence|Function|Option|Order|Predicate)$/
+    none(
+      paths
+        .filter((path) => path.startsWith("session/machine/"))
+        .flatMap((path) =>
+          importsOf(path)
+            .filter((name) => !name.startsWith(".") && !pure.test(name))
+            .map((name) => `${path} imports ${name}`)
+        )
+    )
+  })
+
+  it("what is below Effect's public API stands in six files", () => {
+    none(
+      places(
+        library.filter((path) => !belowTheApi.includes(path)),
+        /\bFiberRefs?\b|\bwithFiberRuntime\b|\bcurrentContext\b|\bcurrentDefaultServices\b|\bcurrentSpan\b|\bgetFiberRef\b|\bunsafePoll\b|\bcheckInterruptible\b|\bEffect\.disconnect\b|\bScheduler\b|\bcatchSomeCause\b/
+      )
+    )
+    none(
+      places(
+        library.filter((path) => !belowTheApi.includes(path)),
+        /\bConfigError\b.*from "effect|\bParseResult\b|_tag === "(SystemError|BadArgument|RequestError|ResponseError)"|\.pathOrDescriptor\b|new HttpClientError\./
+      )
+    )
+    for (const path of belowTheApi) assert.isTrue(files.has(path), path)
+  })
+
+  it("only what is for tests needs Node, a platform or the library of a server", () => {
     none(
       library.flatMap((path) =>
         importsOf(path)
           .filter((name) => !/^(\.|effect(\/|$)|@effect\/platform(\/|$))/.test(name))
-          // Optional peers, each behind a subpath of its own that the core does not import.
+          // Optional peers, each behind a subpath of its own that nothing else imports.
           .filter((name) => !(path === "stores/Sql.ts" && name.startsWith("@effect/sql/")))
           .filter((name) => !(path === "stores/Redis.ts" && name === "redis"))
           .map((name) => `${path} imports ${name}`)
       )
     )
-    none(library.filter((path) => ownImportsOf(path).some((next) => next.startsWith("testing/"))))
   })
 
-  it("law 27: secrets are taken out of their wrapping in few places", () => {
+  it("law 27: secrets are revealed in few places", () => {
     none(
       places(
-        library.filter((path) => !/^(providers|stores)\/|^AuthProvider\.ts$|^internal\/(bare|record)\.ts$/.test(path)),
+        library.filter(
+          (path) =>
+            !/^(providers|stores)\/|^provider\/AuthProvider\.ts$|^common\/secret\.ts$|^store\/record\.ts$/.test(path)
+        ),
         /\bRedacted\.(value|unsafeWipe)\b|\bvalue\b.*from "effect\/Redacted"/
       )
     )
@@ -140,48 +201,13 @@ describe("the house", () => {
     none(places(library, /\btry \{|\bcatch \(/))
   })
 
-  it("fibers are started by sessions, their lock between processes and their renewal alone", () => {
+  it("fibers are started by the runtime of a session, by the renewal, and around third-party code", () => {
     none(
       places(
-        library.filter(
-          (path) =>
-            ![
-              "internal/engine.ts",
-              "internal/pilot.ts",
-              "internal/section.ts",
-              "internal/settle.ts",
-              "Renewal.ts"
-            ].includes(path)
-        ),
+        library.filter((path) => !/^(session\/runtime|renewal)\/|^common\/bounded\.ts$/.test(path)),
         /\bfork(Daemon|In|Scoped|All|WithErrorHandler)?\b|\brun(Fork|Promise|Sync|Callback)(Exit)?\b/
       )
     )
-  })
-
-  it("every export is documented, and what is public says since when and where it belongs", () => {
-    const isPublic = (path: string) =>
-      /^(providers|testing)\//.test(path) ||
-      (files.get("index.ts") ?? "").includes(`"./${path.replace(/\.ts$/, ".js")}"`)
-    const missing: Array<string> = []
-    for (const path of files.keys()) {
-      if (path.startsWith("internal/") || path === "index.ts") continue
-      const text = files.get(path) ?? ""
-      if (!/^\/\*\*\n( \*.*\n)* \*\//.test(text)) missing.push(`${path}: the file`)
-      // What another file exports is documented there.
-      for (const match of text.matchAll(/^export (?!(type )?\{|\*).*$/gm)) {
-        const doc = /\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n$/.exec(text.slice(0, match.index))?.[0]
-        const place = `${path}: ${match[0]}`
-        if (doc === undefined) missing.push(place)
-        else if (isPublic(path) && !/@since \d/.test(doc)) missing.push(`${place} has no @since`)
-        else if (
-          isPublic(path) &&
-          !/@category (models|tags|constructors|layers|errors|predicates|combinators|schemas|testing)\n/.test(doc)
-        ) {
-          missing.push(`${place} has no @category`)
-        }
-      }
-    }
-    none(missing)
   })
 
   it("what tests a unit needs no server, and nothing that signs tokens", () => {
@@ -192,14 +218,5 @@ describe("the house", () => {
     none(needs("testing/TestSession.ts"))
     none(needs("testing/StoreLaws.ts"))
     assert.include(needs("testing/VioletSandbox.ts"), "jsonwebtoken")
-  })
-
-  it("a file of more than 250 lines has two nouns in it", () => {
-    none(
-      Array.from(files.keys()).flatMap((path) => {
-        const lines = (files.get(path) ?? "").split("\n").length - 1
-        return lines > 250 ? [`${path}: ${lines}`] : []
-      })
-    )
   })
 })

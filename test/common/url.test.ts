@@ -8,7 +8,7 @@ const origins = [
   "http://localhost",
   "http://127.0.0.1:3000",
   "http://[::1]:3000",
-  // What only a provider that somebody wrote by hand could say: none of these is the origin of any URL.
+  // What only a provider that someone wrote by hand could say: none of these is the origin of any URL.
   "",
   "null",
   "/",

@@ -151,7 +151,7 @@ describe("options of a layer", () => {
     it.effect(`${field} may be zero`, () => starts(violet({ [field]: 0 })))
   }
 
-  it.effect("no exchange fits into a timeout of nothing", () =>
+  it.effect("no token request fits into a timeout of nothing", () =>
     Effect.gen(function* () {
       for (const timeout of [0, "0 seconds", 0n, Duration.zero]) yield* refuses(violet({ timeout }), "timeout")
     })

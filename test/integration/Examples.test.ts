@@ -219,7 +219,7 @@ it.scopedLive("the example of TeleTracker, started again, goes on with the sessi
   }).pipe(Effect.provide(NodeContext.layer))
 )
 
-it.scopedLive("the example of Promises answers as before, and with one log in", () =>
+it.scopedLive("the example of Promises answers as before, and with one login", () =>
   Effect.gen(function* () {
     const { env, sandbox } = yield* served
     const output = yield* run("promises", env)
@@ -263,8 +263,8 @@ it.live("the example of observability exports what the documentation shows", () 
     const output = yield* run("observability", {})
     const shown = /```text\n(logs\n[\s\S]*?)```/.exec(readFileSync("docs/observability.md", "utf8"))?.[1] ?? ""
     // How long a cool-down lasts is up to chance, and what a token has left to the machine.
-    const settled = (text: string) => text.replaceAll(/\d+ms|good for .*|seconds_to_expiry: \d+/g, "…")
-    assert.strictEqual(settled(output), settled(shown))
+    const flush = (text: string) => text.replaceAll(/\d+ms|valid for .*|seconds_to_expiry: \d+/g, "…")
+    assert.strictEqual(flush(output), flush(shown))
     assert.include(output, "    auth.wait shop -> auth.login\n")
     assert.notMatch(output, /test-|eyJ/)
   })

@@ -128,7 +128,7 @@ describe.concurrent("a process", () => {
     })
   )
 
-  live("law 31: ends when its scope closes in the middle of an exchange that hangs", (sandbox, url) =>
+  live("law 31: ends when its scope closes in the middle of a token request that hangs", (sandbox, url) =>
     Effect.gen(function* () {
       yield* sandbox.faults.inject("refresh", Faults.Delay({ duration: "1 hour" }), Number.POSITIVE_INFINITY)
       const program = `

@@ -2,7 +2,7 @@
 import { FetchHttpClient, type HttpClient } from "@effect/platform"
 import { Config, Effect, Layer, Redacted } from "effect"
 import { type Auth, AuthHttpClient, Credentials, Violet } from "../../src/index.js"
-import { settle } from "../support/ManualClock.js"
+import { flush } from "../support/ManualClock.js"
 
 export { FetchHttpClient } from "@effect/platform"
 export { NodeHttpClient } from "@effect/platform-node"
@@ -36,7 +36,7 @@ export const call = Effect.gen(function* () {
 
 /** What waits for a promise gets on first; then only what was started to stay is left. */
 export const timers = () =>
-  Effect.runPromise(Effect.repeatN(settle, 50)).then(
+  Effect.runPromise(Effect.repeatN(flush, 50)).then(
     () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
   )
 

@@ -4,7 +4,7 @@ import { StoreFailure } from "../../src/common/AuthError.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
 import { fails, failure, provider, secret, session, value, watchedStore } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { flush, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
 import { set } from "./harness.js"
 
@@ -111,8 +111,8 @@ describe("law 21: the intent", () => {
       yield* clock.advance("5 minutes")
       p.always(fails(failure.refused))
       assert.deepInclude(yield* Effect.flip(one.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
-      // Callers are told before the lock is given back.
-      yield* settle
+      // Callers are told before the lease is given back.
+      yield* flush
       const other = yield* session(p, options)
       assert.deepInclude(yield* Effect.flip(other.accessToken), { _tag: "InvalidRefreshToken", reason: "revoked" })
       assert.deepStrictEqual(p.presented, ["test-r-old"])
@@ -151,7 +151,7 @@ describe("law 21: the intent", () => {
       const s = yield* session(p, { store: store.service, key: "key" })
       store.state.save = Effect.fail(new StoreFailure({ operation: "save", problem: "the disk is full" }))
       yield* s.accessToken
-      yield* settle
+      yield* flush
       store.state.save = undefined
       const inner = store.inner.save
       let first = true
@@ -193,7 +193,7 @@ describe("law 21: the intent", () => {
     })
   )
 
-  it.scoped("law 21: where refresh tokens are not spent by use, nothing is written before they are sent", () =>
+  it.scoped("law 21: where refresh tokens are not single-use, nothing is written before they are sent", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* watchedStore

@@ -163,7 +163,7 @@ describe("law 19: generations", () => {
     })
   )
 
-  it.scoped("law 19: a log out is kept above a generation that the session did not know of", () =>
+  it.scoped("law 19: a logout is kept above a generation that the session did not know of", () =>
     manually(function* (clock) {
       const store = yield* TokenStore.makeMemory
       yield* Records.save(store, "key", record(5))
@@ -180,7 +180,7 @@ describe("law 19: generations", () => {
   )
 })
 
-it.scoped("law 19: a log out that meets a newer record and an unreadable store is kept in the end", () =>
+it.scoped("law 19: a logout that meets a newer record and an unreadable store is kept in the end", () =>
   manually(function* (clock) {
     const p = provider()
     const inner = yield* TokenStore.makeMemory

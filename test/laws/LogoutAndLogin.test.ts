@@ -2,12 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Either, Fiber, Option } from "effect"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, herd, provider, secret, session, value, watchedStore } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { fails, failure, herd, paused, provider, secret, session, value, watchedStore } from "../support/harness.js"
+import { flush, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
 import { rec, unsaved } from "./harness.js"
 
-it.scoped("law 30: a seed does not undo a log out that the store keeps", () =>
+it.scoped("law 30: a seed does not undo a logout that the store keeps", () =>
   manually(function* (_clock) {
     const p = provider()
     const store = yield* TokenStore.makeMemory
@@ -21,7 +21,7 @@ it.scoped("law 30: a seed does not undo a log out that the store keeps", () =>
   })
 )
 
-it.scoped("law 30: a log in right after a log out stays in a slow store", () =>
+it.scoped("law 30: a login right after a logout stays in a slow store", () =>
   manually(function* (clock) {
     const p = provider({ lifetime: "1 hour" })
     const inner = yield* TokenStore.makeMemory
@@ -39,7 +39,7 @@ it.scoped("law 30: a log in right after a log out stays in a slow store", () =>
     yield* s.accessToken
     slow = true
     yield* Effect.fork(s.logout)
-    yield* settle
+    yield* flush
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("10 minutes")
     assert.strictEqual(value(yield* Fiber.join(f)), "test-access-2")
@@ -48,7 +48,7 @@ it.scoped("law 30: a log in right after a log out stays in a slow store", () =>
   })
 )
 
-it.scoped("law 30: a log in after a log out that could not be saved stays in the store", () =>
+it.scoped("law 30: a login after a logout that could not be saved stays in the store", () =>
   manually(function* (clock) {
     const p = provider({ lifetime: "1 hour" })
     const store = yield* watchedStore
@@ -74,7 +74,7 @@ it.scoped("law 30: a log in after a log out that could not be saved stays in the
   })
 )
 
-it.scoped("law 9: a log out and a new log in do not skip what the server asked for", () =>
+it.scoped("law 9: a logout and a new login do not skip what the server asked for", () =>
   manually(function* (_clock) {
     const p = provider()
     const s = yield* session(p, { patience: 0 })
@@ -88,39 +88,39 @@ it.scoped("law 9: a log out and a new log in do not skip what the server asked f
   })
 )
 
-it.scoped("law 30: a log in that has nothing to log in with leaves a refresh under way alone", () =>
+it.scoped("law 30: a login that has nothing to log in with leaves a refresh under way alone", () =>
   manually(function* (clock) {
     const p = provider({ rotation: "single-use" })
     const s = yield* session(p, { credentials: "none" })
     yield* s.adopt(Token.make({ accessToken: secret("a"), lifetime: "1 hour", refreshToken: secret("r") }))
     yield* clock.advance("2 hours")
-    const g = yield* held
-    p.next(g.exchange)
+    const g = yield* paused
+    p.next(g.tokenRequest)
     yield* Effect.fork(Effect.either(s.accessToken))
     yield* g.sent
     yield* Effect.either(s.login)
-    yield* settle
-    yield* g.answer
-    yield* settle
+    yield* flush
+    yield* g.respond
+    yield* flush
     assert.deepStrictEqual({ presented: p.presented, revoked: p.revoked }, { presented: ["r"], revoked: [] })
   })
 )
 
-it.scoped("law 30: a log in with credentials refused a moment ago does so likewise", () =>
+it.scoped("law 30: a login with credentials refused a moment ago does so likewise", () =>
   manually(function* (_clock) {
     const p = provider({ rotation: "single-use" })
     const s = yield* session(p)
     p.next(fails(failure.credentials))
     yield* Effect.ignore(s.login)
     yield* s.adopt(Token.make({ accessToken: secret("a"), lifetime: "1 hour", refreshToken: secret("r") }))
-    const g = yield* held
-    p.next(g.exchange)
+    const g = yield* paused
+    p.next(g.tokenRequest)
     yield* Effect.fork(Effect.either(s.refresh))
     yield* g.sent
     yield* Effect.either(s.login)
-    yield* settle
-    yield* g.answer
-    yield* settle
+    yield* flush
+    yield* g.respond
+    yield* flush
     assert.deepStrictEqual(
       { presented: p.presented, revoked: p.revoked, login: p.count().login },
       { presented: ["r"], revoked: [], login: 1 }
@@ -136,13 +136,13 @@ it.scoped("law 30: what was obtained while another process signed out is revoked
     yield* s.accessToken
     p.next((h) => Effect.zipRight(Records.save(store, "k", rec(7)), h))
     const e = yield* Effect.either(s.refresh)
-    yield* settle
+    yield* flush
     assert.deepStrictEqual([Either.isLeft(e) && e.left._tag, p.revoked], ["SignedOut", ["test-access-2"]])
   })
 )
 
 it.scoped(
-  "law 30: log out, log in, adopt and refresh in hundreds of orders end alike in memory and in a slow store",
+  "law 30: logout, login, adopt and refresh in hundreds of orders end alike in memory and in a slow store",
   () =>
     manually(function* (clock) {
       for (let seed = 1; seed < 400; seed++) {
@@ -204,22 +204,22 @@ it.scoped(
     })
 )
 
-describe("law 30: log out and a new log in win", () => {
-  it.scoped("law 30: after a log out during a refresh, the late answer is revoked, never saved, never seen", () =>
+describe("law 30: logout and a new login win", () => {
+  it.scoped("law 30: after a logout during a refresh, the late answer is revoked, never saved, never seen", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* watchedStore
       const s = yield* session(p, { store: store.service, key: "key" })
       yield* s.accessToken
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const waiter = yield* Effect.fork(Effect.flip(s.refresh))
       yield* flight.sent
       yield* s.logout
       assert.strictEqual((yield* Fiber.join(waiter))._tag, "SignedOut")
       assert.deepStrictEqual(p.revoked, ["test-access-1"])
-      yield* flight.answer
-      yield* settle
+      yield* flight.respond
+      yield* flush
       assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
       assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
       const kept = yield* Records.kept(store.inner, "key")
@@ -230,7 +230,7 @@ describe("law 30: log out and a new log in win", () => {
     })
   )
 
-  it.scoped("law 30: a log out during the save of a new set leaves the log out in the store", () =>
+  it.scoped("law 30: a logout during the save of a new set leaves the logout in the store", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* watchedStore
@@ -243,54 +243,54 @@ describe("law 30: log out and a new log in win", () => {
       store.state.save = undefined
       yield* s.logout
       yield* Deferred.succeed(gate, void 0)
-      yield* settle
+      yield* flush
       assert.strictEqual((yield* Fiber.join(refreshing))._tag, "SignedOut")
       assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
       assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 3)
     })
   )
 
-  it.scoped("law 30: a new log in wins over a refresh, whose callers get its token", () =>
+  it.scoped("law 30: a new login wins over a refresh, whose callers get its token", () =>
     manually(function* () {
       const p = provider()
       const s = yield* session(p)
       yield* s.accessToken
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const waiter = yield* Effect.fork(s.refresh)
       yield* flight.sent
       assert.strictEqual(value(yield* s.login), "test-access-2")
       assert.strictEqual(value(yield* Fiber.join(waiter)), "test-access-2")
-      yield* flight.answer
-      yield* settle
+      yield* flight.respond
+      yield* flush
       assert.deepStrictEqual(p.revoked, ["test-access-3"])
       assert.strictEqual(value(yield* s.accessToken), "test-access-2")
     })
   )
 
-  it.scoped("law 30: a late answer does not get into the log in that is under way in its place", () =>
+  it.scoped("law 30: a late answer does not get into the login that is under way in its place", () =>
     manually(function* () {
       const p = provider({ rotation: "single-use" })
       const s = yield* session(p)
       yield* s.accessToken
-      const late = yield* held
-      const next = yield* held
-      p.next(late.exchange, next.exchange)
+      const late = yield* paused
+      const next = yield* paused
+      p.next(late.tokenRequest, next.tokenRequest)
       yield* Effect.fork(s.refresh)
       yield* late.sent
       const login = yield* Effect.fork(s.login)
       yield* next.sent
-      yield* late.answer
-      yield* settle
+      yield* late.respond
+      yield* flush
       assert.deepStrictEqual(p.revoked, ["test-access-2"])
       assert.isTrue(Option.isNone(yield* Fiber.poll(login)))
-      yield* next.answer
+      yield* next.respond
       assert.strictEqual(value(yield* Fiber.join(login)), "test-access-3")
       assert.strictEqual(value(yield* s.accessToken), "test-access-3")
     })
   )
 
-  it.scoped("law 30: 50 callers that log in at once make one log in", () =>
+  it.scoped("law 30: 50 callers that login at once make one login", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
@@ -305,8 +305,8 @@ describe("law 30: log out and a new log in win", () => {
       const p = provider({ rotation: "single-use" })
       const s = yield* session(p, { credentials: "none" })
       yield* s.adopt(Token.make({ accessToken: secret("test-a"), lifetime: "1 hour", refreshToken: secret("test-ra") }))
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const waiter = yield* Effect.fork(s.refresh)
       yield* flight.sent
       yield* s.adopt(Token.make({ refreshToken: secret("test-rb") }))

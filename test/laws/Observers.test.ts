@@ -2,14 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type * as Status from "../../src/session/machine/Status.js"
 import { provider, session } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { flush, manually } from "../support/ManualClock.js"
 
 it.scoped("law 32: changes end when the session closes", () =>
   manually(function* (clock) {
     const scope = yield* Scope.make()
     const s = yield* Scope.extend(session(provider()), scope)
     const f = yield* Effect.fork(Stream.runDrain(s.changes))
-    yield* settle
+    yield* flush
     yield* Scope.close(scope, Exit.void)
     yield* clock.advance("1 minute")
     assert.isTrue(Option.isSome(yield* Fiber.poll(f)), "still waits")
@@ -26,9 +26,9 @@ describe("law 32: observers", () => {
       const watching = yield* Effect.fork(
         Stream.runForEach(s.changes, (status) => Effect.sync(() => seen.push(status)))
       )
-      yield* settle
+      yield* flush
       yield* s.refresh
-      yield* settle
+      yield* flush
       yield* s.logout
       yield* clock.advance("1 second")
       yield* Fiber.interrupt(watching)
@@ -40,7 +40,7 @@ describe("law 32: observers", () => {
     })
   )
 
-  it.scoped("law 32: an observer that never ends, one that dies and one that calls back delay nobody", () =>
+  it.scoped("law 32: an observer that never ends, one that dies and one that calls back delay no one", () =>
     manually(function* () {
       const p = provider()
       const s = yield* session(p)
@@ -54,7 +54,7 @@ describe("law 32: observers", () => {
           Stream.runDrain
         )
       )
-      yield* settle
+      yield* flush
       for (let i = 0; i < 500; i++) yield* s.refresh
       yield* Fiber.join(reentrant)
       assert.deepStrictEqual(p.count(), { refresh: 500, login: 1, total: 501, most: 1 })

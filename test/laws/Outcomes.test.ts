@@ -125,7 +125,7 @@ describe("law 13: a single-use refresh token in doubt", () => {
     })
   )
 
-  it.scoped("law 13: with credentials, the next token comes from one log in", () =>
+  it.scoped("law 13: with credentials, the next token comes from one login", () =>
     manually(function* (clock) {
       const { p, s } = yield* lost(clock, {})
       yield* clock.advance("1 minute")
@@ -176,7 +176,7 @@ describe("law 13: a single-use refresh token in doubt", () => {
 })
 
 describe("law 14: a refused refresh token", () => {
-  it.scoped("law 14: leads to a log in, in the same flight", () =>
+  it.scoped("law 14: leads to a login, in the same flight", () =>
     manually(function* (clock) {
       const p = provider()
       const s = yield* atExpiry(clock, p)
@@ -187,7 +187,7 @@ describe("law 14: a refused refresh token", () => {
     })
   )
 
-  it.scoped("law 14: without credentials is the end, and nobody asks the server again", () =>
+  it.scoped("law 14: without credentials is the end, and no one asks the server again", () =>
     manually(function* (clock) {
       const p = provider()
       const s = yield* atExpiry(clock, p, { credentials: "none" })
@@ -306,7 +306,7 @@ describe("law 16: refused credentials", () => {
   )
 })
 
-it.scoped("law 17: a log in never follows a transient failure of a refresh", () =>
+it.scoped("law 17: a login never follows a transient failure of a refresh", () =>
   manually(function* (clock) {
     for (const failed of [failure.unspent, failure.unknown, failure.malformed, failure.busy("1 second")]) {
       const p = provider()
@@ -378,7 +378,7 @@ describe("law 22: rotation", () => {
   )
 })
 
-it.scoped("without tokens and credentials nobody is signed in, and nothing is sent", () =>
+it.scoped("without tokens and credentials no one is signed in, and nothing is sent", () =>
   Effect.gen(function* () {
     const p = provider()
     const s = yield* session(p, { credentials: "none" })
@@ -434,7 +434,7 @@ it.scoped("an endless reuse window is no defect", () =>
   })
 )
 
-it.scoped("law 16: a refused log in without credentials cools down as well", () =>
+it.scoped("law 16: a refused login without credentials cools down as well", () =>
   manually(function* (clock) {
     const p = provider()
     let n = 0

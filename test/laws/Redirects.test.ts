@@ -14,7 +14,7 @@ import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
 
 const secrets = /test-app-secret|test-password|test-user|eyJ|x-violet|authorization/i
 
-/** A server of somebody else, and everything it was sent: the request line, each header and the body. */
+/** A server of another process, and everything it was sent: the request line, each header and the body. */
 const somebodyElse = Effect.gen(function* () {
   const seen: Array<string> = []
   const listener: RequestListener = (request, response) => {
@@ -112,7 +112,7 @@ describe("redirects", () => {
             })
           )
 
-          it.scopedLive("law 23: a log in takes no credential to another origin, and the next one succeeds", () =>
+          it.scopedLive("law 23: a login takes no credential to another origin, and the next one succeeds", () =>
             Effect.gen(function* () {
               const { api, other, sandbox } = yield* setup(layer, follows)
               yield* sandbox.faults.inject("login", Faults.Redirect({ location: `${other.origin}/v1/login`, status }))
@@ -123,7 +123,7 @@ describe("redirects", () => {
               if (follows || status === 307) return
               assert.strictEqual((yield* recovered(api.get("/merchants"))).status, 200)
               assert.deepStrictEqual(other.seen, [])
-              assert.strictEqual((yield* sandbox.report).exchanges, 2)
+              assert.strictEqual((yield* sandbox.report).tokenRequests, 2)
             })
           )
 
@@ -140,8 +140,8 @@ describe("redirects", () => {
               if (follows || status === 307) return
               assert.strictEqual((yield* recovered(api.get("/merchants"))).status, 200)
               assert.deepStrictEqual(other.seen, [])
-              const { exchanges, logins } = yield* sandbox.report
-              assert.deepStrictEqual({ exchanges, logins }, { exchanges: 3, logins: 1 })
+              const { tokenRequests, logins } = yield* sandbox.report
+              assert.deepStrictEqual({ tokenRequests, logins }, { tokenRequests: 3, logins: 1 })
             })
           )
         })

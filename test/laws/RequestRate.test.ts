@@ -3,7 +3,7 @@ import { Option } from "effect"
 import { provider, session } from "../support/harness.js"
 import { manually } from "../support/ManualClock.js"
 
-it.scoped("law 11: a token of unknown end that is rejected every two seconds costs a handful of exchanges", () =>
+it.scoped("law 11: a token of unknown end that is rejected every two seconds costs a handful of token requests", () =>
   manually(function* (clock) {
     const p = provider({ lifetime: "unstated" })
     const s = yield* session(p)

@@ -336,7 +336,7 @@ describe("law 27: no secret shows", () => {
   }
 
   for (const kind of ["Transport", "Encode", "InvalidUrl"] as const) {
-    it.effect(`when the client beneath fails (${kind}) with the authorized request in its cause`, () =>
+    it.effect(`when the client under fails (${kind}) with the authorized request in its cause`, () =>
       Effect.gen(function* () {
         const setting = yield* setup({
           wrap: (client) =>
@@ -356,7 +356,7 @@ describe("law 27: no secret shows", () => {
     )
   }
 
-  it.effect("when the client beneath fails at the token endpoint with the request in its cause", () =>
+  it.effect("when the client under fails at the token endpoint with the request in its cause", () =>
     Effect.gen(function* () {
       const setting = yield* setup({
         wrap: (client) =>
@@ -372,7 +372,7 @@ describe("law 27: no secret shows", () => {
     })
   )
 
-  it.effect("when the client beneath turns statuses into errors", () =>
+  it.effect("when the client under turns statuses into errors", () =>
     Effect.gen(function* () {
       const setting = yield* setup({ wrap: HttpClient.filterStatusOk })
       yield* setting.sandbox.faults.inject("api", Faults.Status({ status: 500 }), Number.POSITIVE_INFINITY)
@@ -381,7 +381,7 @@ describe("law 27: no secret shows", () => {
     })
   )
 
-  it.effect("when the client beneath breaks at the token endpoint with a secret in its defect", () =>
+  it.effect("when the client under breaks at the token endpoint with a secret in its defect", () =>
     Effect.gen(function* () {
       const setting = yield* setup({
         wrap: (client) =>

@@ -3,15 +3,15 @@ import { Duration, Effect, Either, Exit, Fiber, Option, Scope } from "effect"
 import { StoreFailure } from "../../src/common/AuthError.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Token from "../../src/token/Token.js"
-import { failure, held, herd, provider, secret, session, value, watchedStore } from "../support/harness.js"
+import { failure, herd, paused, provider, secret, session, value, watchedStore } from "../support/harness.js"
 import * as ManualClock from "../support/ManualClock.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { flush, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
 import { set } from "./harness.js"
 
 const down = new StoreFailure({ operation: "lease", problem: "unreachable" })
 
-describe("law 20: only the exchange is exclusive", () => {
+describe("law 20: only the token request is exclusive", () => {
   it.scoped("law 20: of twenty sessions with one store, one renews and the others take over what it got", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
@@ -52,11 +52,11 @@ describe("law 20: only the exchange is exclusive", () => {
         }
       })
       yield* s.accessToken
-      yield* settle
+      yield* flush
       assert.deepStrictEqual(asked, ["load", "lease", "load", "save", "release"])
       for (let i = 0; i < 100; i++) yield* s.accessToken
       assert.strictEqual(asked.length, 5)
-      // Somebody else has the exclusive section, and keeps it.
+      // Another process has the lease, and keeps it.
       yield* clock.advance("4 minutes")
       yield* inner.lease("key", "another", Duration.hours(1))
       for (let i = 0; i < 3; i++) {
@@ -67,7 +67,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: with the lock the store is read again, and what another process obtained is taken over", () =>
+  it.scoped("law 20: with the lease the store is read again, and what another process obtained is taken over", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* TokenStore.makeMemory
@@ -80,7 +80,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: whoever waits for the lock takes over what its holder obtained, without the lock", () =>
+  it.scoped("law 20: the one who waits for the lease takes over what its holder obtained, without the lease", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* TokenStore.makeMemory
@@ -96,7 +96,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: the lock of a dead holder ends by itself within 15 seconds", () =>
+  it.scoped("law 20: the lease of a dead holder ends by itself within 15 seconds", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* watchedStore
@@ -114,19 +114,19 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: a living holder keeps the lock for as long as its exchange takes", () =>
+  it.scoped("law 20: a living holder keeps the lease for as long as its token request takes", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* TokenStore.makeMemory
       const options = { store, key: "key", timeout: "1 minute" } as const
       const one = yield* session(p, options)
       const other = yield* session(p, options)
-      const login = yield* held
-      p.next(login.exchange)
+      const login = yield* paused
+      p.next(login.tokenRequest)
       const readers = yield* Effect.fork(Effect.all([one.accessToken, other.accessToken], { concurrency: 2 }))
       yield* clock.advance("50 seconds")
       assert.strictEqual(p.count().total, 1)
-      yield* login.answer
+      yield* login.respond
       yield* clock.advance("1 second")
       assert.deepStrictEqual((yield* Fiber.join(readers)).map(value), ["test-access-1", "test-access-1"])
       // And gives it back at once.
@@ -135,7 +135,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: a holder that loses its lock keeps to its request, and the newer generation survives", () =>
+  it.scoped("law 20: a holder that loses its lease keeps to its request, and the newer generation survives", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* watchedStore
@@ -143,17 +143,17 @@ describe("law 20: only the exchange is exclusive", () => {
       yield* one.accessToken
       yield* clock.advance("5 minutes")
       const other = yield* session(p, { store: store.inner, key: "key" })
-      const refresh = yield* held
-      p.next(refresh.exchange)
+      const refresh = yield* paused
+      p.next(refresh.tokenRequest)
       const first = yield* Effect.fork(one.accessToken)
       yield* clock.advance("1 second")
-      // It is stopped for longer than the lock lives, and wakes up.
+      // It is stopped for longer than the lease lives, and wakes up.
       store.dead = true
       const second = yield* Effect.fork(other.accessToken)
       yield* clock.advance("20 seconds")
       assert.strictEqual(value(yield* Fiber.join(second)), "test-access-2")
       store.dead = false
-      yield* refresh.answer
+      yield* refresh.respond
       yield* clock.advance("1 second")
       assert.strictEqual(value(yield* Fiber.join(first)), "test-access-2")
       const kept = yield* Records.kept(store.inner, "key")
@@ -165,7 +165,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: of two that both believe to have the lock, one presents the refresh token", () =>
+  it.scoped("law 20: of two that both believe to have the lease, one presents the refresh token", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const inner = yield* TokenStore.makeMemory
@@ -174,14 +174,14 @@ describe("law 20: only the exchange is exclusive", () => {
       yield* Records.save(inner, "key", { tokens: Option.some(set("shared")) })
       yield* Effect.forEach(sessions, ({ accessToken }) => accessToken)
       yield* clock.advance("5 minutes")
-      const refresh = yield* held
-      p.next(refresh.exchange)
+      const refresh = yield* paused
+      p.next(refresh.tokenRequest)
       const readers = yield* Effect.fork(Effect.forEach(sessions, ({ accessToken }) => accessToken, { concurrency: 2 }))
       yield* clock.advance("1 second")
       // The second one found the intent of the first, and took the way that spends nothing.
       assert.deepStrictEqual(p.presented, ["test-r-shared"])
       assert.strictEqual(p.count().login, 1)
-      yield* refresh.answer
+      yield* refresh.respond
       yield* clock.advance("1 second")
       const tokens = (yield* Fiber.join(readers)).map(value)
       assert.strictEqual(new Set(tokens).size, 1)
@@ -189,7 +189,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: a log out elsewhere is seen at the next exchange", () =>
+  it.scoped("law 20: a logout elsewhere is seen at the next token request", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* TokenStore.makeMemory
@@ -205,7 +205,7 @@ describe("law 20: only the exchange is exclusive", () => {
   )
 
   it.scoped(
-    "law 30: a log out revokes what the store keeps, what another process obtained, and what there is to start from",
+    "law 30: a logout revokes what the store keeps, what another process obtained, and what there is to start from",
     () =>
       manually(function* () {
         const stored = yield* TokenStore.makeMemory
@@ -250,13 +250,13 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("laws 11 and 20: what another process obtained costs this one none of its exchanges", () =>
+  it.scoped("laws 11 and 20: what another process obtained costs this one none of its token requests", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "1 hour" })
       const store = yield* TokenStore.makeMemory
       const [one, other] = [yield* session(p, { store, key: "key" }), yield* session(p, { store, key: "key" })]
       yield* other.accessToken
-      // More often than a minute allows exchanges, somebody signs in anew, and the API forgets the old token.
+      // More often than a minute allows token requests, someone signs in again, and the API forgets the old token.
       for (let i = 0; i < 10; i++) {
         const old = yield* other.accessToken
         const token = value(yield* one.login)
@@ -283,7 +283,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: a log in elsewhere is found before one's own refresh token is spent", () =>
+  it.scoped("law 20: a login elsewhere is found before one's own refresh token is spent", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* TokenStore.makeMemory
@@ -317,12 +317,12 @@ describe("law 20: only the exchange is exclusive", () => {
       wrong = Duration.hours(1)
       yield* Records.save(inner, "key", { generation: 2, tokens: Option.some(set("theirs", "10 minutes")) })
       yield* s.accessToken
-      yield* settle
+      yield* flush
       // Looked at less than five minutes ago: it is no older than that.
       assert.strictEqual(value(yield* s.accessToken), "test-theirs")
       assert.deepInclude(yield* s.status, { generation: 2, token: "fresh" })
       assert.strictEqual(p.count().total, 0)
-      // At the start nobody looked before: the store is believed.
+      // At the start no one looked before: the store is believed.
       const later = yield* session(p, { store, key: "key" })
       yield* later.accessToken
       assert.strictEqual(p.count().total, 1)
@@ -344,7 +344,7 @@ describe("law 20: only the exchange is exclusive", () => {
       const s = yield* session(p, { store, key: "key", credentials: "none", patience: 0 })
       yield* s.adopt(set("mine", "10 minutes"))
       yield* clock.advance("10 minutes")
-      // Somebody else wrote down that the refresh token of the same set is dead.
+      // Another process wrote down that the refresh token of the same set is dead.
       const kept = yield* Records.kept(inner, "key")
       yield* Records.save(inner, "key", {
         ...kept,
@@ -387,7 +387,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: closing does not wait for somebody else's lock", () =>
+  it.scoped("law 20: closing does not wait for another process's lock", () =>
     manually(function* (clock) {
       const store = yield* TokenStore.makeMemory
       yield* store.lease("key", "another", Duration.hours(1))
@@ -401,7 +401,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: whoever waits too long for a living holder is told so", () =>
+  it.scoped("law 20: the one who waits too long for a living holder is told so", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* TokenStore.makeMemory
@@ -414,7 +414,7 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: without a lock to be had, a refresh token of many uses is sent, and a log in goes on", () =>
+  it.scoped("law 20: without a lease to be had, a refresh token of many uses is sent, and a login goes on", () =>
     manually(function* (clock) {
       for (const rotation of ["none", "single-use"] as const) {
         const p = provider({ rotation })
@@ -431,20 +431,20 @@ describe("law 20: only the exchange is exclusive", () => {
     })
   )
 
-  it.scoped("law 20: a store that goes away during an exchange costs nothing of its answer", () =>
+  it.scoped("law 20: a store that goes away during a token request costs nothing of its answer", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const store = yield* watchedStore
       const s = yield* session(p, { store: store.service, key: "key", timeout: "1 minute" })
       yield* s.accessToken
       yield* clock.advance("5 minutes")
-      const refresh = yield* held
-      p.next(refresh.exchange)
+      const refresh = yield* paused
+      p.next(refresh.tokenRequest)
       const reader = yield* Effect.fork(s.accessToken)
       yield* clock.advance("1 second")
       store.dead = true
       yield* clock.advance("30 seconds")
-      yield* refresh.answer
+      yield* refresh.respond
       yield* clock.advance("5 seconds")
       assert.strictEqual(value(yield* Fiber.join(reader)), "test-access-2")
       assert.isFalse((yield* s.status).saved)
@@ -456,7 +456,7 @@ describe("law 20: only the exchange is exclusive", () => {
   )
 })
 
-it.scoped("law 6: a hundred callers of two sessions at expiry make one exchange", () =>
+it.scoped("law 6: a hundred callers of two sessions at expiry make one token request", () =>
   manually(function* (clock) {
     const p = provider({ rotation: "single-use" })
     const store = yield* TokenStore.makeMemory
@@ -483,7 +483,7 @@ it.scoped("a refresh is answered a newer access token, also when another process
     const tb = yield* b.accessToken
     p.next(() => Effect.succeed(Token.make({ refreshToken: secret("rotated") })))
     yield* Effect.fork(Effect.either(a.refresh))
-    yield* settle
+    yield* flush
     const nb = yield* b.refresh
     assert.notStrictEqual(value(nb), value(tb))
   })

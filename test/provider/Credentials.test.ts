@@ -70,7 +70,7 @@ describe("credentials", () => {
     })
   )
 
-  it.effect("a config is looked at when the layer starts, and read anew each time", () =>
+  it.effect("a config is looked at when the layer starts, and read again each time", () =>
     Effect.gen(function* () {
       const map = new Map([
         ["USER_NAME", "user"],
@@ -94,7 +94,7 @@ describe("credentials", () => {
     })
   )
 
-  it.scoped("a password that changed is picked up at the next log in, whichever way it is read", () =>
+  it.scoped("a password that changed is picked up at the next login, whichever way it is read", () =>
     Effect.gen(function* () {
       const variables = new Map([
         ["VIOLET_USERNAME", "test-user@example.com"],
@@ -128,7 +128,7 @@ describe("credentials", () => {
     })
   )
 
-  it.scoped("a password that was wiped while it was in use is a typed failure, and nobody waits for ever", () =>
+  it.scoped("a password that was wiped while it was in use is a typed failure, and no one waits for ever", () =>
     Effect.gen(function* () {
       const sandbox = yield* VioletSandbox.make()
       const password = Redacted.make("test-password")

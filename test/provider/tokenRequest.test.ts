@@ -16,7 +16,7 @@ const request = HttpClientRequest.get(`${url}?code=test-secret#test-secret`, {
   headers: { "x-secret": "test-secret" }
 })
 
-/** One exchange with a client that always answers so. */
+/** One token request with a client that always answers so. */
 const answered = (response: () => Response) =>
   tokenRequest(
     HttpClient.make((request) => Effect.sync(() => HttpClientResponse.fromWeb(request, response()))),
@@ -30,7 +30,7 @@ const said = (error: NetworkFailure | MalformedResponse): unknown => {
   return { ...error }
 }
 
-describe("exchange", () => {
+describe("a token request", () => {
   it.effect("an answer is its status, headers and JSON, and when it arrived", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(5000)
@@ -138,7 +138,7 @@ describe("exchange", () => {
   )
 
   for (const status of [300, 301, 302, 303, 304, 307, 308]) {
-    it.effect(`law 12: ${status} is a malformed answer, and nobody follows it`, () =>
+    it.effect(`law 12: ${status} is a malformed answer, and no one follows it`, () =>
       Effect.gen(function* () {
         let sent = 0
         const headers = { location: "https://evil.test/?token=test-secret" }
@@ -209,7 +209,7 @@ describe("exchange", () => {
     })
   )
 
-  it.effect("law 12: a client beneath that turns statuses into errors changes nothing", () =>
+  it.effect("law 12: a client under that turns statuses into errors changes nothing", () =>
     Effect.gen(function* () {
       for (const [status, , outcome] of failures) {
         const client = HttpClient.filterStatusOk(

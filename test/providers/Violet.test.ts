@@ -154,7 +154,7 @@ describe("Violet", () => {
   })
 
   describe("the documented client", () => {
-    it.scoped("a log in is exactly as documented", () =>
+    it.scoped("a login is exactly as documented", () =>
       Effect.gen(function* () {
         const { api, sandbox, sent } = yield* setup()
         assert.strictEqual((yield* api.get("/merchants")).status, 200)
@@ -167,12 +167,12 @@ describe("Violet", () => {
         const body =
           login?.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(login.body.body)) : undefined
         assert.deepStrictEqual(body, { username: "test-user@example.com", password: "test-password" })
-        const { complaints, exchanges, logins } = yield* sandbox.report
-        assert.deepStrictEqual({ complaints, exchanges, logins }, { complaints: 0, exchanges: 1, logins: 1 })
+        const { complaints, tokenRequests, logins } = yield* sandbox.report
+        assert.deepStrictEqual({ complaints, tokenRequests, logins }, { complaints: 0, tokenRequests: 1, logins: 1 })
       })
     )
 
-    it.scoped("a refresh is GET /auth/token with the refresh token, and no log in", () =>
+    it.scoped("a refresh is GET /auth/token with the refresh token, and no login", () =>
       Effect.gen(function* () {
         const refreshToken = "test-seeded"
         const { sent, session } = yield* setup({
@@ -215,11 +215,11 @@ describe("Violet", () => {
           yield* api.get("/merchants")
           yield* TestClock.adjust("10 seconds")
         }
-        assert.strictEqual((yield* sandbox.report).exchanges, 1)
+        assert.strictEqual((yield* sandbox.report).tokenRequests, 1)
       })
     )
 
-    it.scoped("a refused refresh is followed by a log in", () =>
+    it.scoped("a refused refresh is followed by a login", () =>
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup()
         yield* api.get("/merchants")
@@ -298,11 +298,11 @@ describe("Violet", () => {
             yield* session.accessToken
             yield* TestClock.adjust("598 seconds")
             assert.strictEqual((yield* api.get("/merchants")).status, 200)
-            assert.strictEqual((yield* server.report).exchanges, 1, "used to its end, but for a second")
+            assert.strictEqual((yield* server.report).tokenRequests, 1, "used to its end, but for a second")
             yield* TestClock.adjust("3 seconds")
             assert.strictEqual((yield* api.get("/merchants")).status, 200)
-            const { exchanges, rejections } = yield* server.report
-            assert.deepStrictEqual({ exchanges, rejections }, { exchanges: 2, rejections: 0 })
+            const { tokenRequests, rejections } = yield* server.report
+            assert.deepStrictEqual({ tokenRequests, rejections }, { tokenRequests: 2, rejections: 0 })
           })
         )
       }
@@ -315,10 +315,10 @@ describe("Violet", () => {
         yield* api.get("/merchants")
         yield* TestClock.adjust("23 hours")
         yield* api.get("/merchants")
-        assert.strictEqual((yield* sandbox.report).exchanges, 1)
+        assert.strictEqual((yield* sandbox.report).tokenRequests, 1)
         yield* TestClock.adjust("61 minutes")
         yield* api.get("/merchants")
-        assert.strictEqual((yield* sandbox.report).exchanges, 2)
+        assert.strictEqual((yield* sandbox.report).tokenRequests, 2)
       })
     )
   })
@@ -474,7 +474,7 @@ describe("Violet", () => {
           assert.strictEqual((yield* Effect.flip(api.get("/merchants")))._tag, "Misconfigured")
           yield* TestClock.adjust("1 minute")
         }
-        assert.strictEqual((yield* sandbox.report).exchanges, 1)
+        assert.strictEqual((yield* sandbox.report).tokenRequests, 1)
       })
     )
 
@@ -523,7 +523,7 @@ describe("Violet", () => {
       )
     }
 
-    it.effect("a log in without a refresh token is still a log in", () =>
+    it.effect("a login without a refresh token is still a login", () =>
       Effect.gen(function* () {
         const { login } = yield* scripted(() => ({ token: "test-access" }))
         const tokens = yield* login

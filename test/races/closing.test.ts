@@ -4,8 +4,8 @@ import { runBounded } from "../../src/common/bounded.js"
 import * as Engine from "../../src/session/runtime/engine.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import { unsaved } from "../laws/harness.js"
-import { engine, held, provider, session, user, watchedStore } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { engine, paused, provider, session, user, watchedStore } from "../support/harness.js"
+import { flush, manually } from "../support/ManualClock.js"
 
 describe("a closing session, a beat and a late answer", () => {
   it.scoped("law 20: a beat on its way arrives before the lease is given back", () =>
@@ -28,12 +28,12 @@ describe("a closing session, a beat and a late answer", () => {
         release: (key, owner) => Effect.tap(inner.release(key, owner), () => Effect.sync(() => order.push("release")))
       }
       const s = yield* session(p, { store, key: "key" })
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const asked = yield* Effect.fork(s.accessToken)
       yield* flight.sent
       yield* clock.advance("2600 millis") // the beat is on its way
-      yield* flight.answer
+      yield* flight.respond
       yield* clock.advance("1 second")
       yield* Fiber.join(asked)
       const free = yield* inner.lease("key", "other", Duration.seconds(10))
@@ -49,7 +49,7 @@ describe("a closing session, a beat and a late answer", () => {
       const scope = yield* Scope.make()
       const s = yield* Scope.extend(session(p, { store, key: "key", shutdownDeadline: "1 second" }), scope)
       yield* Effect.fork(Effect.either(s.login))
-      yield* settle
+      yield* flush
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* clock.advance("1 minute")
       yield* Fiber.join(closing)
@@ -57,7 +57,7 @@ describe("a closing session, a beat and a late answer", () => {
     })
   )
 
-  it.effect("law 31: a log in whose credentials come after the close is not sent", () =>
+  it.effect("law 31: a login whose credentials come after the close is not sent", () =>
     manually(function* (clock) {
       const p = provider()
       const scope = yield* Scope.make()
@@ -69,7 +69,7 @@ describe("a closing session, a beat and a late answer", () => {
         scope
       )
       yield* Effect.fork(Effect.either(s.login))
-      yield* settle
+      yield* flush
       yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* clock.advance("1 minute")
       assert.strictEqual(p.count().login, 0)
@@ -82,7 +82,7 @@ describe("a closing session, a beat and a late answer", () => {
       const scope = yield* Scope.make()
       const s = yield* Scope.extend(session(p), scope)
       const watching = yield* Effect.fork(Stream.runDrain(s.changes))
-      yield* settle
+      yield* flush
       yield* Scope.close(scope, Exit.void)
       yield* clock.advance("1 minute")
       assert.isNotNull(watching.unsafePoll(), "the first ended")
@@ -118,7 +118,7 @@ it.scoped("law 31: closing in an interrupted fiber saves what is unsaved", () =>
     yield* Deferred.await(ready)
     const before = store.state.saves
     const i = yield* Effect.fork(Fiber.interrupt(app))
-    yield* settle
+    yield* flush
     const doneAtOnce = Option.isSome(yield* Fiber.poll(i))
     yield* clock.advance("2 seconds")
     assert.deepStrictEqual(
@@ -168,7 +168,7 @@ describe("a fiber of the session that is interrupted before it began", () => {
   )
 })
 
-describe("a session that has closed while somebody still watches", () => {
+describe("a session that has closed while someone still watches", () => {
   it.scoped("law 30: logout always ends signed out, and ends", () =>
     manually(function* (clock) {
       const p = provider()
@@ -176,7 +176,7 @@ describe("a session that has closed while somebody still watches", () => {
       const s = yield* Scope.extend(session(p), scope)
       yield* s.accessToken
       yield* Effect.fork(Stream.runForEach(s.changes, () => Effect.never))
-      yield* settle
+      yield* flush
       yield* Scope.close(scope, Exit.void)
       yield* clock.advance("1 second")
       const out = yield* Effect.fork(s.logout)

@@ -5,9 +5,9 @@ import * as Renewer from "../../src/renewal/renewer.js"
 import * as Engine from "../../src/session/runtime/engine.js"
 import { Waiters } from "../../src/session/runtime/waiters.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
-import { engine, held, provider, secret, session, watchedStore } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
-import { metrics } from "../support/observed.js"
+import { engine, paused, provider, secret, session, watchedStore } from "../support/harness.js"
+import { flush, manually } from "../support/ManualClock.js"
+import { metrics } from "../support/telemetry.js"
 import { yielding } from "../support/yielding.js"
 
 describe("the waiters of a flight, torn", () => {
@@ -44,7 +44,7 @@ describe("the waiters of a flight, torn", () => {
   )
 })
 
-describe("a log out while the session closes, torn", () => {
+describe("a logout while the session closes, torn", () => {
   it.scoped("law 31: it delays the close no longer than the deadline", () =>
     manually(function* (clock) {
       let late = 0
@@ -62,7 +62,7 @@ describe("a log out while the session closes, torn", () => {
           return closing
         })
         const closing = yield* Effect.withScheduler(body, yielding(run, 0.05))
-        for (let i = 0; i < 20; i++) yield* settle
+        for (let i = 0; i < 20; i++) yield* flush
         yield* clock.advance("1 second")
         if (closing.unsafePoll() === null) late++
         yield* clock.advance("1 minute")
@@ -73,7 +73,7 @@ describe("a log out while the session closes, torn", () => {
 })
 
 describe("a herd, torn", () => {
-  it.scoped("law 6: the gauge ends at zero, whoever is interrupted, supersedes or logs out meanwhile", () =>
+  it.scoped("law 6: the gauge ends at zero, the one who is interrupted, supersedes or logs out meanwhile", () =>
     manually(function* (clock) {
       for (let run = 0; run < 60; run++) {
         const p = provider({ latency: "1 second" })
@@ -110,7 +110,7 @@ describe("torn between any two operations", () => {
         yield* s.accessToken
         const scheduler = yielding(run, 0.05)
         const first = yield* Effect.fork(Effect.withScheduler(Stream.runDrain(s.changes), scheduler))
-        yield* settle
+        yield* flush
         const seen: Array<number> = []
         const second = yield* Effect.fork(
           Effect.withScheduler(
@@ -120,9 +120,9 @@ describe("torn between any two operations", () => {
         )
         for (let i = 0; i < run % 20; i++) yield* Effect.yieldNow()
         yield* Fiber.interrupt(first)
-        yield* settle
+        yield* flush
         yield* s.refresh
-        yield* settle
+        yield* flush
         if (!seen.includes(2)) stranded++
         yield* Fiber.interruptFork(second)
       }
@@ -190,17 +190,17 @@ describe("torn between any two operations", () => {
         const scope = yield* Scope.make()
         const s = yield* Scope.extend(session(p, { shutdownDeadline: "10 seconds" }), scope)
         const scheduler = yielding(run, 0.05)
-        const flight = yield* held
-        p.next(flight.exchange)
+        const flight = yield* paused
+        p.next(flight.tokenRequest)
         yield* Effect.fork(Effect.either(Effect.withScheduler(s.accessToken, scheduler)))
         for (let i = 0; i < run % 40; i++) yield* Effect.yieldNow()
         const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
         for (let i = 0; i < 150; i++) yield* Effect.yieldNow()
         const at = closing.unsafePoll() === null ? "waits" : "closed"
         if (at === "closed" && p.count().total > 0) late.push(run)
-        yield* settle
+        yield* flush
         if (at === "closed" && p.count().total > 0) late.push(run)
-        yield* flight.answer
+        yield* flight.respond
         yield* clock.advance("20 seconds")
       }
       assert.deepStrictEqual(late, [])

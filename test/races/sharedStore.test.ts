@@ -4,8 +4,8 @@ import { StoreFailure } from "../../src/common/AuthError.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as Encrypted from "../../src/stores/Encrypted.js"
 import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, provider, secret, session, value, watchedStore } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { fails, failure, paused, provider, secret, session, value, watchedStore } from "../support/harness.js"
+import { flush, manually } from "../support/ManualClock.js"
 import * as Records from "../support/records.js"
 
 const set = (name: string, lifetime: Duration.DurationInput = "5 minutes") =>
@@ -14,7 +14,7 @@ const set = (name: string, lifetime: Duration.DurationInput = "5 minutes") =>
 const storeDown = Effect.fail(new StoreFailure({ operation: "save", problem: "down" }))
 
 describe("what comes between two steps", () => {
-  it.scoped("laws 18 and 19: a log in by name while something is unsaved writes no log out into the store", () =>
+  it.scoped("laws 18 and 19: a login by name while something is unsaved writes no logout into the store", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "none" })
       const store = yield* watchedStore
@@ -24,8 +24,8 @@ describe("what comes between two steps", () => {
       yield* other.accessToken
       store.state.save = storeDown
       yield* s.refresh // generation 2, unsaved
-      const login = yield* held
-      p.next(login.exchange)
+      const login = yield* paused
+      p.next(login.tokenRequest)
       const asked = yield* Effect.fork(s.login)
       yield* login.sent
       store.state.save = undefined // the store is back
@@ -34,14 +34,14 @@ describe("what comes between two steps", () => {
       yield* Effect.fork(other.refresh)
       yield* clock.advance("1 second")
       yield* other.status
-      yield* login.answer
+      yield* login.respond
       yield* clock.advance("1 second")
       yield* Fiber.join(asked)
       assert.isTrue(Option.isSome(kept.tokens))
     })
   )
 
-  it.scoped("laws 18 and 19: a log in by name that fails writes no log out", () =>
+  it.scoped("laws 18 and 19: a login by name that fails writes no logout", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "none" })
       const store = yield* watchedStore
@@ -58,7 +58,7 @@ describe("what comes between two steps", () => {
     })
   )
 
-  it.scoped("law 20: after a log out and a log in elsewhere this process has tokens again", () =>
+  it.scoped("law 20: after a logout and a login elsewhere this process has tokens again", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* TokenStore.makeMemory
@@ -109,15 +109,15 @@ describe("what comes between two steps", () => {
       yield* one.adopt(set("mine"))
       yield* other.accessToken
       yield* clock.advance("5 minutes")
-      const refresh = yield* held
-      p.next(refresh.exchange, fails(failure.refused))
+      const refresh = yield* paused
+      p.next(refresh.tokenRequest, fails(failure.refused))
       yield* Effect.fork(one.accessToken)
       yield* clock.advance("1 second")
-      store.dead = true // SIGSTOP of one, longer than the lock lives
+      store.dead = true // SIGSTOP of one, longer than the lease lives
       yield* Effect.fork(Effect.either(other.accessToken))
       yield* clock.advance("20 seconds")
       store.dead = false
-      yield* refresh.answer
+      yield* refresh.respond
       yield* clock.advance("5 seconds")
       yield* Records.kept(store.inner, "key")
       yield* clock.advance("30 seconds")
@@ -139,13 +139,13 @@ describe("what comes between two steps", () => {
       const s = yield* session(p, { store: wrong, key: "key" })
       yield* s.login
       yield* s.login
-      yield* settle
+      yield* flush
       const kept = yield* Effect.either(Records.load(right, "key"))
       assert.strictEqual(kept._tag, "Right")
     })
   )
 
-  it.scoped("law 19: an unreadable record is not erased by a log out", () =>
+  it.scoped("law 19: an unreadable record is not erased by a logout", () =>
     manually(function* (_clock) {
       const inner = yield* TokenStore.makeMemory
       yield* inner.save("key", { generation: 1, revision: 1, contents: Redacted.make('{"format":2}') })
@@ -153,7 +153,7 @@ describe("what comes between two steps", () => {
       const s = yield* session(p, { store: inner, key: "key" })
       yield* s.login
       yield* s.logout
-      yield* settle
+      yield* flush
       const kept = Option.getOrThrow(yield* inner.load("key"))
       assert.strictEqual(value(kept.contents), '{"format":2}')
     })
@@ -173,7 +173,7 @@ describe("what comes between two steps", () => {
   )
 
   it.scoped(
-    "laws 30 and 31: a log out is in the store when the layer has closed, above what another process saved",
+    "laws 30 and 31: a logout is in the store when the layer has closed, above what another process saved",
     () =>
       manually(function* (_clock) {
         const p = provider()
@@ -204,17 +204,17 @@ describe("what comes between two steps", () => {
       yield* clock.advance("5 minutes")
       p.next(() => Effect.never)
       yield* Effect.fork(Effect.either(s.accessToken))
-      yield* settle
+      yield* flush
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* clock.advance("1500 millis")
       yield* Fiber.join(closing)
-      yield* settle
+      yield* flush
       const leased = yield* store.lease("key", "somebody", Duration.seconds(1))
       assert.isTrue(leased)
     })
   )
 
-  it.scoped("law 20: a superseded flight stops asking for the lock", () =>
+  it.scoped("law 20: a superseded flight stops asking for the lease", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "none" })
       const inner = yield* TokenStore.makeMemory
@@ -270,7 +270,7 @@ describe("what comes between two steps", () => {
     })
   )
 
-  it.scoped("laws 19 and 30: a log out elsewhere wins also after a conflict about the intent", () =>
+  it.scoped("laws 19 and 30: a logout elsewhere wins also after a conflict about the intent", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const inner = yield* TokenStore.makeMemory
@@ -283,7 +283,7 @@ describe("what comes between two steps", () => {
             meddle = false
             return Effect.gen(function* () {
               const kept = yield* Records.kept(inner, "key")
-              // another process noted Doubtful and then Unsent
+              // another process noted InDoubt and then NotSpent
               yield* Records.save(inner, "key", { ...kept, revision: kept.revision + 2 })
               return yield* inner.save(key, entry)
             }).pipe(Effect.orDie)
@@ -293,19 +293,19 @@ describe("what comes between two steps", () => {
       yield* s.adopt(set("mine"))
       yield* clock.advance("5 minutes")
       meddle = true
-      const refresh = yield* held
-      p.next(refresh.exchange)
+      const refresh = yield* paused
+      p.next(refresh.tokenRequest)
       yield* Effect.fork(Effect.either(s.accessToken))
       yield* clock.advance("1 second")
       yield* Records.save(inner, "key", { generation: 2, tokens: Option.none() })
-      yield* refresh.answer
+      yield* refresh.respond
       yield* clock.advance("1 second")
       assert.strictEqual((yield* s.status).generation, 2)
       assert.deepStrictEqual(p.revoked, ["test-access-1"])
     })
   )
 
-  it.scoped("law 21: an intent that was stored though its answer came late costs no log in", () =>
+  it.scoped("law 21: an intent that was stored though its answer came late costs no login", () =>
     manually(function* (clock) {
       const p = provider({ rotation: "single-use" })
       const inner = yield* TokenStore.makeMemory

@@ -4,7 +4,7 @@ import * as Renewal from "../../src/renewal/Renewal.js"
 import * as Renewer from "../../src/renewal/renewer.js"
 import * as Token from "../../src/token/Token.js"
 import { fails, failure, provider, secret, session, value } from "../support/harness.js"
-import { manually, settle } from "../support/ManualClock.js"
+import { flush, manually } from "../support/ManualClock.js"
 
 /** Records at which moments a provider is asked. */
 const timed = (p: ReturnType<typeof provider>) => {
@@ -47,11 +47,11 @@ describe("law 3: the leeway", () => {
       yield* s.accessToken
       yield* clock.advance("239 seconds")
       yield* s.accessToken
-      yield* settle
+      yield* flush
       assert.strictEqual(p.count().refresh, 0)
       yield* clock.advance("1 second")
       yield* s.accessToken
-      yield* settle
+      yield* flush
       assert.strictEqual(p.count().refresh, 1)
     })
   )
@@ -95,7 +95,7 @@ describe("law 5: clocks", () => {
     })
   )
 
-  it.scoped("law 11: a wall clock that leaps an hour each second costs a handful of exchanges a minute", () =>
+  it.scoped("law 11: a wall clock that leaps an hour each second costs a handful of token requests a minute", () =>
     manually(function* (clock) {
       for (const renewal of [true, false]) {
         const p = provider({ lifetime: "30 minutes" })
@@ -142,7 +142,7 @@ describe("law 29: background renewal", () => {
     })
   )
 
-  it.scoped("law 29: a year of 24-hour tokens, read each 10 minutes, makes one exchange a lifetime", () =>
+  it.scoped("law 29: a year of 24-hour tokens, read each 10 minutes, makes one token request a lifetime", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "24 hours" })
       const s = yield* session(p, { renewal: true })
@@ -175,7 +175,7 @@ describe("law 29: background renewal", () => {
     })
   )
 
-  it.scoped("law 29: it stops on a permanent failure, and starts again after a log in", () =>
+  it.scoped("law 29: it stops on a permanent failure, and starts again after a login", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "5 minutes" })
       const s = yield* session(p, { renewal: true })
@@ -190,7 +190,7 @@ describe("law 29: background renewal", () => {
     })
   )
 
-  it.scoped("law 29: it stops at a log out", () =>
+  it.scoped("law 29: it stops at a logout", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "5 minutes" })
       const s = yield* session(p, { renewal: true })
@@ -251,7 +251,7 @@ describe("law 29: background renewal", () => {
     })
   )
 
-  it.scoped("a session that hangs in its exchange does not keep another from being renewed", () =>
+  it.scoped("a session that hangs in its token request does not keep another from being renewed", () =>
     manually(function* (clock) {
       const renewal = yield* Renewal.make
       const slow = provider({ lifetime: "5 minutes" })

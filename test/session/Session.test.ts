@@ -17,8 +17,8 @@ import * as Token from "../../src/token/Token.js"
 import {
   fails,
   failure,
-  held,
   herd,
+  paused,
   provider,
   secret,
   session,
@@ -83,17 +83,17 @@ describe("reading", () => {
     })
   )
 
-  it.scoped("law 1: a fresh token is answered while the state is locked by somebody else", () =>
+  it.scoped("law 1: a fresh token is answered while the state is locked by another process", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
       yield* s.accessToken
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const refreshing = yield* Effect.fork(s.refresh)
       yield* flight.sent
       assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-      yield* flight.answer
+      yield* flight.respond
       assert.strictEqual(value(yield* Fiber.join(refreshing)), "test-access-2")
     })
   )
@@ -104,19 +104,19 @@ describe("reading", () => {
       const s = yield* session(p)
       yield* s.accessToken
       yield* TestClock.adjust("4 minutes")
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const tokens = yield* herd(100, s.accessToken)
       assert.isTrue(tokens.every((one) => Either.isRight(one) && value(one.right) === "test-access-1"))
       yield* flight.sent
       assert.strictEqual(value(yield* s.accessToken), "test-access-1")
-      yield* flight.answer
+      yield* flight.respond
       yield* Effect.repeat(s.accessToken, { until: (token) => value(token) === "test-access-2" })
       assert.deepStrictEqual(p.count(), { refresh: 1, login: 1, total: 2, most: 1 })
     })
   )
 
-  it.scoped("law 2: readers in a tight loop do not keep the refresh from landing", () =>
+  it.scoped("law 2: readers in a tight loop do not keep the refresh from ending", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
@@ -127,18 +127,18 @@ describe("reading", () => {
     })
   )
 
-  it.scoped("law 2: an expired token is never answered; its reader waits for the exchange", () =>
+  it.scoped("law 2: an expired token is never answered; its reader waits for the token request", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
       yield* s.accessToken
       yield* TestClock.adjust("5 minutes")
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const reader = yield* Effect.fork(s.accessToken)
       yield* flight.sent
       assert.isTrue(Option.isNone(yield* Fiber.poll(reader)))
-      yield* flight.answer
+      yield* flight.respond
       assert.strictEqual(value(yield* Fiber.join(reader)), "test-access-2")
     })
   )
@@ -146,7 +146,7 @@ describe("reading", () => {
 
 describe("the flight", () => {
   for (const size of [1, 1000, 10_000]) {
-    it.scoped(`law 6: ${size} callers at expiry make 1 exchange`, () =>
+    it.scoped(`law 6: ${size} callers at expiry make 1 token request`, () =>
       Effect.gen(function* () {
         const p = provider()
         const s = yield* session(p)
@@ -168,16 +168,16 @@ describe("the flight", () => {
     })
   )
 
-  it.scoped("law 6: readers, refreshers and rejecters of the same token share one exchange", () =>
+  it.scoped("law 6: readers, refreshers and rejecters of the same token share one token request", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
       const token = yield* s.accessToken
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const all = yield* Effect.fork(herd(100, Effect.all([s.refresh, s.reject(token)], { concurrency: 2 })))
       yield* flight.sent
-      yield* flight.answer
+      yield* flight.respond
       for (const one of yield* Fiber.join(all)) {
         assert.deepStrictEqual(Either.getOrThrow(one).map(value), ["test-access-2", "test-access-2"])
       }
@@ -185,7 +185,7 @@ describe("the flight", () => {
     })
   )
 
-  it.scoped("law 6: an exchange under way is joined by all, and its lasting failure shared by all", () =>
+  it.scoped("law 6: a token request under way is joined by all, and its lasting failure shared by all", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
@@ -198,30 +198,30 @@ describe("the flight", () => {
     })
   )
 
-  it.scoped("law 7: the first caller, interrupted at any point, neither ends nor doubles the exchange", () =>
+  it.scoped("law 7: the first caller, interrupted at any point, neither ends nor doubles the token request", () =>
     Effect.gen(function* () {
       for (let steps = 0; steps < 60; steps++) {
         const p = provider()
         const s = yield* session(p)
         yield* s.accessToken
         yield* atExpiry
-        const flight = yield* held
-        p.always(flight.exchange)
+        const flight = yield* paused
+        p.always(flight.tokenRequest)
         const first = yield* Effect.fork(s.accessToken)
         for (let i = 0; i < steps; i++) yield* Effect.yieldNow()
         yield* Fiber.interrupt(first)
         const second = yield* Effect.fork(s.accessToken)
         yield* flight.sent
-        yield* flight.answer
+        yield* flight.respond
         assert.strictEqual(value(yield* Fiber.join(second)), "test-access-2", `after ${steps} steps`)
         assert.strictEqual(p.count().refresh, 1, `after ${steps} steps`)
       }
     })
   )
 
-  it.scoped("law 7: interrupted at any operation, it still makes 1 exchange", () =>
+  it.scoped("law 7: interrupted at any operation, it still makes 1 token request", () =>
     manually(function* (clock) {
-      // A scheduler that makes fibers yield at random, so that interruption can strike between any two operations.
+      // A scheduler that makes fibers yield at random, so that interruption can rejected retry between any two operations.
       for (let run = 0; run < 200; run++) {
         const steps = run % 50
         const scheduler = yieldingAtRandom(run)
@@ -245,12 +245,12 @@ describe("the flight", () => {
       const s = yield* session(p, { store: store.service })
       yield* s.accessToken
       yield* atExpiry
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const callers = yield* Effect.forEach(Array.from({ length: 10 }), () => Effect.fork(s.accessToken))
       yield* flight.sent
       yield* Fiber.interruptAll(callers)
-      yield* flight.answer
+      yield* flight.respond
       yield* until(() => store.state.saves === 2)
       assert.strictEqual(value(yield* s.accessToken), "test-access-2")
       assert.strictEqual(p.count().refresh, 1)
@@ -267,14 +267,14 @@ describe("the flight", () => {
         scope
       )
       yield* s.accessToken
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       yield* Effect.fork(s.refresh)
       yield* flight.sent
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("5 seconds")
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
-      yield* flight.answer
+      yield* flight.respond
       yield* Fiber.join(closing)
       const kept = yield* Records.kept(store.inner, "key")
       assert.strictEqual(kept.generation, 2)
@@ -288,7 +288,7 @@ describe("the flight", () => {
     })
   )
 
-  it.effect("law 31: a hung exchange holds the closing scope up to the deadline and no longer", () =>
+  it.effect("law 31: a hung token request holds the closing scope up to the deadline and no longer", () =>
     Effect.gen(function* () {
       const p = provider()
       const scope = yield* Scope.make()
@@ -387,7 +387,7 @@ describe("failures", () => {
     })
   )
 
-  it.scoped("law 9: the cool-down doubles to 30 seconds, and starts anew after a success", () =>
+  it.scoped("law 9: the cool-down doubles to 30 seconds, and starts again after a success", () =>
     manually(function* (clock) {
       const p = provider()
       const s = yield* session(p, { patience: "0 seconds" })
@@ -414,7 +414,7 @@ describe("failures", () => {
     })
   )
 
-  it.scoped("law 9: an exchange is one attempt of bounded time", () =>
+  it.scoped("law 9: a token request is one attempt of bounded time", () =>
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p, { timeout: "10 seconds", patience: "0 seconds" })
@@ -454,18 +454,20 @@ describe("rejections", () => {
     })
   )
 
-  it.scoped("law 10: a rejected token that is no longer current is answered the current one, without an exchange", () =>
-    Effect.gen(function* () {
-      const p = provider()
-      const s = yield* session(p)
-      const old = yield* s.accessToken
-      yield* s.refresh
-      for (let i = 0; i < 100; i++) assert.strictEqual(value(yield* s.reject(old)), "test-access-2")
-      assert.strictEqual(p.count().refresh, 1)
-    })
+  it.scoped(
+    "law 10: a rejected token that is no longer current is answered the current one, without a token request",
+    () =>
+      Effect.gen(function* () {
+        const p = provider()
+        const s = yield* session(p)
+        const old = yield* s.accessToken
+        yield* s.refresh
+        for (let i = 0; i < 100; i++) assert.strictEqual(value(yield* s.reject(old)), "test-access-2")
+        assert.strictEqual(p.count().refresh, 1)
+      })
   )
 
-  it.scoped("law 10: an API that refuses everything costs a handful of exchanges a minute", () =>
+  it.scoped("law 10: an API that refuses everything costs a handful of token requests a minute", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "1 day" })
       const s = yield* session(p)
@@ -485,7 +487,7 @@ describe("rejections", () => {
     })
   )
 
-  it.scoped("law 10: 64 requests that are rejected twice are one strike, not 64", () =>
+  it.scoped("law 10: 64 requests that are rejected twice count as one rejected retry, not 64", () =>
     Effect.gen(function* () {
       const p = provider({ lifetime: "1 day" })
       const s = yield* session(p)
@@ -497,7 +499,7 @@ describe("rejections", () => {
       assert.strictEqual(p.count().refresh, 1)
       const current = yield* s.accessToken
       yield* s.reject(current)
-      assert.strictEqual(p.count().refresh, 1, "within the cool-down of the first strike")
+      assert.strictEqual(p.count().refresh, 1, "within the cool-down of the first rejected retry")
       yield* TestClock.adjust("250 millis")
       yield* s.reject(current)
       assert.strictEqual(p.count().refresh, 2, "after it")
@@ -516,12 +518,12 @@ describe("rejections", () => {
           yield* clock.advance("5 seconds")
         }
       }
-      // An hour: one exchange a minute at the most once the cool-down has grown, and the growing itself.
+      // An hour: one token request a minute at the most once the cool-down has grown, and the growing itself.
       assert.isAtMost(p.count().refresh, 70)
     })
   )
 
-  it.scoped("law 11: an API that accepts each token once costs a handful of exchanges a minute", () =>
+  it.scoped("law 11: an API that accepts each token once costs a handful of token requests a minute", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "1 hour" })
       const s = yield* session(p)
@@ -534,7 +536,7 @@ describe("rejections", () => {
     })
   )
 
-  it.scoped("law 11: honest tokens of one second work, at one exchange each", () =>
+  it.scoped("law 11: honest tokens of one second work, at one token request each", () =>
     manually(function* (clock) {
       const p = provider({ lifetime: "1 second" })
       const s = yield* session(p)

@@ -11,7 +11,7 @@ describe("law 19, law 20: the store in memory", () => {
   }
 })
 
-describe("a store in memory whose methods somebody replaced", () => {
+describe("a store in memory whose methods someone replaced", () => {
   it.scoped("what stands in it is what is asked", () =>
     manually(function* () {
       const store = yield* TokenStore.makeMemory

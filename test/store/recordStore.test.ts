@@ -25,11 +25,11 @@ describe("a store with something wrong in it", () => {
   }
   const text = (changes: object) => JSON.stringify({ ...good, ...changes })
   const cases: ReadonlyArray<readonly [name: string, contents: string, says: RegExp]> = [
-    ["empty", "", /no record/],
-    ["truncated", text({}).slice(0, -5), /no record/],
-    ["binary", "\u0000\u0001\ufffd", /no record/],
-    ["an array", "[]", /no record/],
-    ["null", "null", /no record/],
+    ["empty", "", /not a record/],
+    ["truncated", text({}).slice(0, -5), /not a record/],
+    ["binary", "\u0000\u0001\ufffd", /not a record/],
+    ["an array", "[]", /not a record/],
+    ["null", "null", /not a record/],
     ["wrong types", text({ tokens: { ...good.tokens, accessToken: 7 } }), /tokens\.accessToken/],
     [
       "a token that cannot stand in a header",
@@ -40,7 +40,7 @@ describe("a store with something wrong in it", () => {
     ["a generation that is no number", text({ generation: "3" }), /generation/],
     ["a newer format", text({ format: 2, tokens: "test-something-else" }), /format 2.*upgrade/],
     ["another session's record", text({ key: "another" }), /another key/],
-    ["another version", text({ generation: 4 }), /another version/]
+    ["another version", text({ generation: 4 }), /a version that is not its own/]
   ]
 
   it.scoped("is a typed failure that does not show what stands there, and nothing is erased", () =>
@@ -62,7 +62,7 @@ describe("a store with something wrong in it", () => {
     })
   )
 
-  it.scoped("keeps nobody from a valid token, nor from signing in by name", () =>
+  it.scoped("keeps no one from a valid token, nor from signing in by name", () =>
     manually(function* (clock) {
       const p = provider()
       const store = yield* TokenStore.makeMemory
@@ -94,7 +94,7 @@ describe("a store with something wrong in it", () => {
     })
   )
 
-  it.scoped("that hangs delays nobody who holds a valid token, and each other call for a bounded time", () =>
+  it.scoped("that hangs delays no one who holds a valid token, and each other call for a bounded time", () =>
     manually(function* (clock) {
       const p = provider()
       const inner = yield* TokenStore.makeMemory

@@ -128,7 +128,10 @@ describe("law 28: encryption at rest", () => {
       yield* rotated.save("key", entry(2))
       const onlyNew = yield* over(inner, { key: key(2) })
       assert.strictEqual(yield* text(onlyNew, "key"), contents)
-      assert.match(yield* refused(inner, { key: key(1) }), /with the key [0-9a-f]{16}, and known are [0-9a-f]{16}; add/)
+      assert.match(
+        yield* refused(inner, { key: key(1) }),
+        /with the key [0-9a-f]{16}, and the known keys are [0-9a-f]{16}; add/
+      )
     })
   )
 
@@ -136,10 +139,10 @@ describe("law 28: encryption at rest", () => {
     Effect.gen(function* () {
       const { inner, text } = yield* setup()
       const problem = yield* refused(inner, { key: key(2), keysOld: [key(3)] })
-      assert.include(problem, `with the key ${text.split(":")[3]}, and known are `)
+      assert.include(problem, `with the key ${text.split(":")[3]}, and the known keys are `)
       assert.match(
         problem,
-        /known are [0-9a-f]{16}, [0-9a-f]{16}; add that key to the old ones \(nothing was changed\)$/
+        /known keys are [0-9a-f]{16}, [0-9a-f]{16}; add that key to the old keys \(nothing was changed\)$/
       )
     })
   )
@@ -149,7 +152,7 @@ describe("law 28: encryption at rest", () => {
       for (const plain of [contents, "", "effect-auth:encrypted", "{}", "effect-auth:encrypted:x:"]) {
         const inner = yield* TokenStore.makeMemory
         yield* inner.save("key", entry(1, 0, plain))
-        assert.match(yield* refused(inner, { key: key(1) }), /^its entry is not encrypted; /)
+        assert.match(yield* refused(inner, { key: key(1) }), /^the stored entry is not encrypted; /)
       }
     })
   )
@@ -228,7 +231,7 @@ describe("law 28: encryption at rest", () => {
         yield* inner.save(at, entry(generation, revision, text))
         assert.match(
           yield* refused(inner, { key: key(1) }, at),
-          /^its entry was changed, or belongs to another session/
+          /^the stored entry was changed, or belongs to another session/
         )
       }
       const again = yield* setup()

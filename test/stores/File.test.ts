@@ -110,7 +110,7 @@ describe("two processes, one folder", () => {
     })
   )
 
-  onDisk("law 20: who took a dead holder's lease waits anew when it loses it", () =>
+  onDisk("law 20: who took a dead holder's lease waits again when it loses it", () =>
     Effect.gen(function* () {
       const { process } = yield* scene
       const [a, b] = [manual(yield* process()), manual(yield* process())]

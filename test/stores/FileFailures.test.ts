@@ -56,7 +56,7 @@ describe("what is kept is damaged", () => {
     )
   }
 
-  onDisk("a text that somebody removed is a failure that says what to do, and gives way to the next save", () =>
+  onDisk("a text that someone removed is a failure that says what to do, and gives way to the next save", () =>
     Effect.gen(function* () {
       const { folder, fs, path, process } = yield* scene
       const store = yield* process()
@@ -70,7 +70,7 @@ describe("what is kept is damaged", () => {
     })
   )
 
-  onDisk("a folder without its marks is a failure that says what to do; without the folder all begins anew", () =>
+  onDisk("a folder without its marks is a failure that says what to do; without the folder all begins again", () =>
     Effect.gen(function* () {
       const { files, folder, fs, path, process } = yield* scene
       const store = yield* process()
@@ -99,7 +99,7 @@ describe("the folder cannot be used", () => {
       for (const directory of [path.join(file, "store"), file]) {
         const store = yield* inside(fs, path, directory).process()
         const { load, release, ...others } = yield* failures(store)
-        const problem = `the folder ${directory} is no folder, or lies under something that is none (ENOTDIR)`
+        const problem = `the folder ${directory} is not a folder, or is inside something that is not a folder (ENOTDIR)`
         assert.strictEqual(load, `the token store cannot load: ${problem}`)
         assert.strictEqual(release, `the token store cannot lease: ${problem}`)
         assert.deepStrictEqual(others, {
@@ -112,7 +112,7 @@ describe("the folder cannot be used", () => {
   )
 
   for (const [code, words] of [
-    ["EACCES", "may not be read and written by this process"],
+    ["EACCES", "cannot be read or written by this process"],
     ["EROFS", "is read-only"],
     ["ENOSPC", "is on a disk that is full"],
     ["EMFILE", "too many files open"],
@@ -177,7 +177,7 @@ describe("the folder cannot be used", () => {
     })
   )
 
-  onDisk("a file system that hangs holds nobody up for longer than they wait", () =>
+  onDisk("a file system that hangs holds no one up for longer than they wait", () =>
     Effect.gen(function* () {
       const { process } = yield* scene
       const sound = yield* process()

@@ -67,7 +67,7 @@ describe("law 28: what is on the disk", () => {
         ]) {
           const { problem } = yield* Effect.flip<unknown, { readonly problem: string }, never>(refusal)
           assert.include(problem, directory)
-          assert.include(problem, "make it 0700")
+          assert.include(problem, "set its mode to 0700")
         }
         assert.deepStrictEqual(yield* fs.readDirectory(directory), [])
         assert.strictEqual((yield* fs.stat(directory)).mode & 0o7777, mode)
@@ -86,9 +86,9 @@ describe("law 28: what is on the disk", () => {
       assert.isTrue(yield* store.lease("secret-key", "secret-owner", Duration.minutes(1)))
       yield* store.load("secret-key")
       const found = yield* files
-      const holding = Object.entries(found).filter(([, contents]) => contents.includes("test-contents"))
+      const pausing = Object.entries(found).filter(([, contents]) => contents.includes("test-contents"))
       assert.deepStrictEqual(
-        holding.map(([, contents]) => contents),
+        pausing.map(([, contents]) => contents),
         ["test-contents-3"]
       )
       assert.notMatch(JSON.stringify(Object.keys(found)), /secret|test-contents/)

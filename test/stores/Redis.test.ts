@@ -170,7 +170,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
       })
     )
 
-    it.scoped("a key that somebody else uses for something else is a typed failure, and is left as it is", () =>
+    it.scoped("a key that another process uses for something else is a typed failure, and is left as it is", () =>
       Effect.gen(function* () {
         const { command, name, prefix, url } = yield* prefixed
         const store = yield* open(url, { prefix })
@@ -186,7 +186,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
           failures.map(({ operation }) => operation),
           ["load", "save", "lease", "lease"]
         )
-        assert.isTrue(failures.every(({ problem }) => problem.includes("nothing of this library")))
+        assert.isTrue(failures.every(({ problem }) => problem.includes("is not in the format of this library")))
         assert.strictEqual(yield* command("GET", name("a")), "theirs")
         assert.deepStrictEqual(yield* command("LRANGE", `${name("a")}:lease`, "0", "-1"), ["theirs"])
       })
@@ -231,7 +231,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
       })
     )
 
-    it.scoped("law 20: of 8 owners with a connection each, never two are in the exclusive section", () =>
+    it.scoped("law 20: of 8 owners with a connection each, never two are in the lease", () =>
       Effect.gen(function* () {
         const { prefix, url } = yield* prefixed
         let inside = 0

@@ -10,7 +10,7 @@ import * as File from "../../src/stores/File.js"
 import * as KeyValue from "../../src/stores/KeyValueStore.js"
 import * as Redis from "../../src/stores/Redis.js"
 import * as Sql from "../../src/stores/Sql.js"
-import { fails, failure, held, provider, session, value } from "../support/harness.js"
+import { fails, failure, paused, provider, session, value } from "../support/harness.js"
 import * as TestMysql from "../support/mysql.js"
 import * as TestPostgres from "../support/postgres.js"
 import * as Records from "../support/records.js"
@@ -84,27 +84,27 @@ for (const [name, made] of Object.entries(stores)) {
 
         // Law 31: the closing session waits for the answer, and keeps it.
         yield* Effect.sleep("400 millis")
-        const late = yield* held
-        p.next(late.exchange)
+        const late = yield* paused
+        p.next(late.tokenRequest)
         const refresh = yield* Effect.fork(one.refresh)
         yield* late.sent
         const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* late.answer
+        yield* late.respond
         yield* Fiber.join(closing)
         assert.strictEqual(value(yield* Fiber.join(refresh)), "test-access-2")
         assert.deepInclude(yield* Records.kept(store, "key"), { generation: 2 })
         assert.deepStrictEqual(p.presented, ["test-refresh-1", "test-refresh-1"])
 
-        // Law 30: a log out wins over the exchange under way, whose answer is revoked and never kept.
-        const lost = yield* held
+        // Law 30: a logout wins over the token request under way, whose answer is revoked and never kept.
+        const lost = yield* paused
         const third = yield* session(p, options)
         assert.strictEqual(value(yield* third.accessToken), "test-access-2")
-        p.next(lost.exchange)
+        p.next(lost.tokenRequest)
         const waiter = yield* Effect.fork(Effect.flip(third.refresh))
         yield* lost.sent
         yield* third.logout
         assert.strictEqual((yield* Fiber.join(waiter))._tag, "SignedOut")
-        yield* lost.answer
+        yield* lost.respond
         yield* Effect.sync(() => p.revoked.includes("test-access-3")).pipe(
           Effect.delay("20 millis"),
           Effect.repeat({ until: (done) => done }),
@@ -113,7 +113,7 @@ for (const [name, made] of Object.entries(stores)) {
         const kept = yield* Records.kept(store, "key")
         assert.isTrue(Option.isNone(kept.tokens))
         assert.isAtLeast(kept.generation, 3)
-        // Law 20: the other one sees it at its next exchange.
+        // Law 20: the other one sees it at its next token request.
         assert.strictEqual((yield* Effect.flip(other.refresh))._tag, "SignedOut")
         assert.strictEqual(p.count().login, 1)
       })

@@ -71,7 +71,7 @@ describe("the options of the store", () => {
     Effect.gen(function* () {
       for (const table of ["", " ", "a b", 'a"b', "a;b", "1a", "a.b.c", ".a", "a.", "tökens", "a\n", "t".repeat(64)]) {
         assert.deepStrictEqual(yield* refusal({ table }), [
-          "table: must be a name of ASCII letters, digits, _ and $, at most 63 long, or schema.name"
+          "table: must be a name or schema.name, of at most 63 ASCII letters, digits, _ and $ each"
         ])
       }
       for (const table of ["a", "_", "A.b$1", `${"s".repeat(63)}.${"t".repeat(63)}`]) {
@@ -91,7 +91,7 @@ describe("the options of the store", () => {
           onRecordUpdate: () => ["", []]
         })
         assert.deepStrictEqual(yield* refusal({}, compiler), [
-          `SqlClient: must be a client of Postgres, MySQL or MariaDB, and is one of ${dialect}`
+          `SqlClient: must be a client for Postgres, MySQL or MariaDB, but this one is for ${dialect}`
         ])
       }
     })

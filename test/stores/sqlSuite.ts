@@ -72,7 +72,7 @@ export interface Database {
 }
 
 export const damaged = (table: string) =>
-  `a row of the table ${table} is damaged (nothing was changed; remove it by hand to start anew)`
+  `a row of the table ${table} is damaged (nothing was changed; remove it by hand to start over)`
 
 /** The clock of a machine that is wrong by so much. */
 const wrongBy = (millis: number) => {
@@ -374,7 +374,7 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>, d
         assert.isFalse(holdsSecret(value.refused, seen, inspect(value.kept)))
         // The application's own statement, and none of the store's.
         assert.deepStrictEqual(spans, ["of the application", "sql.execute"])
-        // The same error, seen by whoever looks at it, holds the row: the test would see it.
+        // The same error, seen by the one who looks at it, holds the row: the test would see it.
         const plain = yield* watched(Effect.either(sql`UPDATE ${sql(table)} SET generation = 2, contents = ${secret}`))
         assert.isTrue(holdsSecret(plain.seen))
       })
@@ -422,41 +422,39 @@ export const sharingSuite = <R>(
     })
   )
 
-  it.scoped(
-    "law 20: of eight owners with two clients, one at a time is in the exclusive section, and each has its turn",
-    () =>
-      Effect.gen(function* () {
-        const { store, table } = yield* fresh
-        const stores = [store, yield* another(table)]
-        let inside = 0
-        let most = 0
-        let refused = 0
-        const turns = new Map<string, number>()
-        const turn = (store: TokenStore.Service, owner: string) =>
-          Effect.gen(function* () {
-            const lease = Effect.tap(store.lease("alice", owner, Duration.minutes(1)), (leased) => {
-              if (!leased) refused++
-            })
-            yield* Effect.repeat(lease, { until: (leased) => leased, schedule: Schedule.spaced("1 millis") })
-            most = Math.max(most, ++inside)
-            turns.set(owner, (turns.get(owner) ?? 0) + 1)
-            // A call of one's own, so that others surely ask meanwhile.
-            yield* store.load("alice")
-            inside--
-            yield* store.release("alice", owner)
+  it.scoped("law 20: of eight owners with two clients, one at a time is in the lease, and each has its turn", () =>
+    Effect.gen(function* () {
+      const { store, table } = yield* fresh
+      const stores = [store, yield* another(table)]
+      let inside = 0
+      let most = 0
+      let refused = 0
+      const turns = new Map<string, number>()
+      const turn = (store: TokenStore.Service, owner: string) =>
+        Effect.gen(function* () {
+          const lease = Effect.tap(store.lease("alice", owner, Duration.minutes(1)), (leased) => {
+            if (!leased) refused++
           })
-        yield* Effect.forEach(
-          Array.from({ length: 8 }, (_, index) => index),
-          (index) => Effect.repeatN(turn(stores[index % 2] ?? store, `owner ${index}`), 9),
-          { concurrency: "unbounded" }
-        )
-        assert.strictEqual(most, 1)
-        assert.isAbove(refused, 0)
-        assert.deepStrictEqual(
-          [...turns.values()],
-          Array.from({ length: 8 }, () => 10)
-        )
-      })
+          yield* Effect.repeat(lease, { until: (leased) => leased, schedule: Schedule.spaced("1 millis") })
+          most = Math.max(most, ++inside)
+          turns.set(owner, (turns.get(owner) ?? 0) + 1)
+          // A call of one's own, so that others certainly ask meanwhile.
+          yield* store.load("alice")
+          inside--
+          yield* store.release("alice", owner)
+        })
+      yield* Effect.forEach(
+        Array.from({ length: 8 }, (_, index) => index),
+        (index) => Effect.repeatN(turn(stores[index % 2] ?? store, `owner ${index}`), 9),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(most, 1)
+      assert.isAbove(refused, 0)
+      assert.deepStrictEqual(
+        [...turns.values()],
+        Array.from({ length: 8 }, () => 10)
+      )
+    })
   )
 }
 

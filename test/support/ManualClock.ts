@@ -6,7 +6,7 @@ const longestTimer = 2 ** 31 - 1
 
 export interface ManualClock {
   readonly clock: Clock.Clock
-  /** Lets time pass on both clocks; whoever sleeps wakes up in order, and is done before time goes on. */
+  /** Lets time pass on both clocks; the one who sleeps wakes up in order, and is done before time goes on. */
   readonly advance: (duration: Duration.DurationInput) => Effect.Effect<void>
   /** Sets the wall clock; nothing wakes. */
   readonly setWall: (by: Duration.DurationInput, direction?: 1 | -1) => Effect.Effect<void>
@@ -51,12 +51,12 @@ export const make = (start = 1_700_000_000_000): ManualClock => {
     advance: (duration) =>
       Effect.gen(function* () {
         const target = monotonic + Duration.toMillis(duration)
-        yield* settle
+        yield* flush
         for (let next = sleepers[0]; next !== undefined && next.at <= target; next = sleepers[0]) {
           sleepers.shift()
           pass(Math.max(monotonic, next.at))
           next.wake()
-          yield* settle
+          yield* flush
         }
         pass(target)
       }),
@@ -82,7 +82,7 @@ export const manually = <Eff extends YieldWrap<Effect.Effect<unknown, unknown, u
   })
 
 /** Lets every fiber that can run do so until it has to wait. */
-export const settle: Effect.Effect<void> = Effect.async<void>((resume) => {
+export const flush: Effect.Effect<void> = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 

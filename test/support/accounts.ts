@@ -11,15 +11,15 @@ export const whose = "x-tenant"
  */
 export const accounts = (sandbox: OAuth2Sandbox.Service) => {
   const owners = new Map<string, string>()
-  /** What nobody should see: a token in another's hands. */
+  /** What no one should see: a token in another's hands. */
   const crossed: Array<string> = []
 
   const parse = (text: string) => Either.getOrUndefined(Either.try(() => JSON.parse(text) as Record<string, unknown>))
 
-  const exchange = (request: HttpClientRequest.HttpClientRequest, form: URLSearchParams) =>
+  const tokenRequest = (request: HttpClientRequest.HttpClientRequest, form: URLSearchParams) =>
     Effect.gen(function* () {
       const owner = form.get("username") ?? owners.get(form.get("refresh_token") ?? "")
-      if (owner === undefined) crossed.push("a refresh token of nobody")
+      if (owner === undefined) crossed.push("a refresh token of no one")
       if (form.has("username")) {
         if (form.get("password") !== passwordOf(owner ?? "")) crossed.push(`${owner} with another's password`)
         form.set("username", "test-user@example.com")
@@ -38,7 +38,7 @@ export const accounts = (sandbox: OAuth2Sandbox.Service) => {
 
   const client = HttpClient.make((request, url) => {
     if (url.pathname === "/token" && request.body._tag === "Uint8Array") {
-      return exchange(request, new URLSearchParams(new TextDecoder().decode(request.body.body)))
+      return tokenRequest(request, new URLSearchParams(new TextDecoder().decode(request.body.body)))
     }
     const token = request.headers.authorization?.replace(/^Bearer /, "")
     const owner = request.headers[whose]

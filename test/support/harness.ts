@@ -35,8 +35,8 @@ export const provider = (options: TestProvider.Options = {}): Scripted => {
     next: (...steps) => Effect.runSync(next(...steps)),
     always: (step) => Effect.runSync(always(step ?? TestProvider.honest)),
     count: () => {
-      const { exchanges, logins, maxConcurrentExchanges, refreshes } = reported()
-      return { refresh: refreshes, login: logins, total: exchanges, most: maxConcurrentExchanges }
+      const { tokenRequests, logins, maxConcurrentTokenRequests: maxConcurrentExchanges, refreshes } = reported()
+      return { refresh: refreshes, login: logins, total: tokenRequests, most: maxConcurrentExchanges }
     },
     get presented() {
       return reported().presented
@@ -56,8 +56,8 @@ export const failure = {
   unknown: TestProvider.failure.lost
 }
 
-/** An exchange that says when it has been sent, and answers when it is told to. */
-export const held = Effect.map(TestProvider.held, ({ step, ...rest }) => ({ ...rest, exchange: step }))
+/** A token request that says when it has been sent, and answers when it is told to. */
+export const paused = Effect.map(TestProvider.paused, ({ step, ...rest }) => ({ ...rest, tokenRequest: step }))
 
 export const user = { username: secret("test-user"), password: secret("test-password") }
 

@@ -15,7 +15,7 @@ export const variables: Record<string, string> = {
   VIOLET_PASSWORD: "test-password"
 }
 
-/** Whoever is asked for anything at start has not been configured wrongly enough. */
+/** The one who is asked for anything at start has not been configured wrongly enough. */
 export const unused = Layer.succeed(
   HttpClient.HttpClient,
   HttpClient.make(() => Effect.dieMessage("a request was sent"))

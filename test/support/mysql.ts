@@ -26,7 +26,7 @@ const variable = "EFFECT_AUTH_TEST_MYSQL"
 const programs = ["mariadb-install-db", "mariadbd"]
 const password = "test-password"
 
-/** Where each program is, if all are there: servers are not on everybody's path. */
+/** Where each program is, if all are there: servers are not on everyone's path. */
 const found = Effect.gen(function* () {
   const folders = [...(yield* Config.withDefault(Config.string("PATH"), "")).split(path.delimiter), "/usr/sbin"]
   const places = programs.map((name) =>

@@ -23,7 +23,7 @@ export const freePort = Effect.async<number>((resume) => {
 
 /**
  * A shell's program that runs another until it is told to stop. Standard input ends with this process at the latest, also
- * when that is killed: then nobody else will end the program and remove its folder.
+ * when that is killed: then no other will end the program and remove its folder.
  */
 export const guard = (signals: { readonly stop: string; readonly orphaned: string }) => `
 "$@" >>"$FOLDER/log" 2>&1 &

@@ -5,7 +5,7 @@ import { provider, type Scripted } from "./harness.js"
 /** The scripted provider under a name of its own, since all tests of a process share the metrics. */
 export const named = (name: string, options: TestProvider.Options = {}): Scripted => provider({ ...options, name })
 
-/** What the library measured for a provider, by name and labels: `exchanges kind=login outcome=obtained`. */
+/** What the library measured for a provider, by name and labels: `token_requests kind=login outcome=obtained`. */
 export const metrics = (
   provider: string
 ): Effect.Effect<Readonly<Record<string, number | { readonly count: number; readonly sum: number }>>> =>

@@ -7,9 +7,9 @@ import * as Credentials from "../../src/provider/Credentials.js"
 import * as Session from "../../src/session/Session.js"
 import * as TokenStore from "../../src/store/TokenStore.js"
 import * as SessionMap from "../../src/tenants/SessionMap.js"
-import { fails, failure, held, herd, session, until, user, watchedStore } from "../support/harness.js"
-import { metrics, named } from "../support/observed.js"
+import { fails, failure, herd, paused, session, until, user, watchedStore } from "../support/harness.js"
 import * as Records from "../support/records.js"
+import { metrics, named } from "../support/telemetry.js"
 
 const bare = HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, new Response("fine"))))
 
@@ -25,7 +25,7 @@ const counts = (provider: string, metric: string) =>
 
 const one = (provider: string, metric: string) => Effect.map(counts(provider, metric), (all) => all[""])
 
-describe("exchanges", () => {
+describe("token requests", () => {
   const refused = new AuthError.InvalidRefreshToken({ provider: "test", reason: "reused" })
   const outcomes = [
     ["refused", refused],
@@ -37,14 +37,14 @@ describe("exchanges", () => {
     ["misconfigured", failure.misconfigured]
   ] as const
   for (const [i, [outcome, error]] of outcomes.entries()) {
-    it.scoped(`a log in that fails with ${error._tag} counts as ${outcome}, once`, () =>
+    it.scoped(`a login that fails with ${error._tag} counts as ${outcome}, once`, () =>
       Effect.gen(function* () {
         const name = `counts-login-${i}`
         const p = named(name)
         const s = yield* session(p, { patience: 0 })
         p.next(fails(error))
         yield* herd(20, s.accessToken)
-        assert.deepStrictEqual(yield* counts(name, "exchanges"), { [`kind=login outcome=${outcome}`]: 1 })
+        assert.deepStrictEqual(yield* counts(name, "token_requests"), { [`kind=login outcome=${outcome}`]: 1 })
       })
     )
 
@@ -56,9 +56,9 @@ describe("exchanges", () => {
         yield* s.accessToken
         p.next(fails(error))
         yield* herd(20, s.refresh)
-        const all = yield* counts(name, "exchanges")
+        const all = yield* counts(name, "token_requests")
         assert.strictEqual(all[`kind=refresh outcome=${outcome}`], 1)
-        // What a log in made good is counted as that.
+        // What a login made good is counted as that.
         const logins = Number(all["kind=login outcome=obtained"])
         assert.deepStrictEqual({ login: logins, refresh: 1 }, { login: p.count().login, refresh: p.count().refresh })
         assert.strictEqual(Object.keys(all).length, 2)
@@ -75,7 +75,7 @@ describe("exchanges", () => {
       yield* s.refresh
       yield* s.login
       yield* s.logout
-      assert.deepStrictEqual(yield* counts("counts-obtained", "exchanges"), {
+      assert.deepStrictEqual(yield* counts("counts-obtained", "token_requests"), {
         "kind=login outcome=obtained": 2,
         "kind=refresh outcome=obtained": 2,
         "kind=revoke outcome=revoked": 1
@@ -95,7 +95,7 @@ describe("exchanges", () => {
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(refreshing)
       yield* s.logout
-      assert.deepStrictEqual(yield* counts("counts-hanging", "exchanges"), {
+      assert.deepStrictEqual(yield* counts("counts-hanging", "token_requests"), {
         "kind=login outcome=obtained": 1,
         "kind=refresh outcome=unknown": 1,
         "kind=revoke outcome=not-spent": 1
@@ -122,7 +122,7 @@ describe("exchanges", () => {
         yield* moving
         yield* Fiber.join(caller)
       }
-      const all = yield* counts("durations", "exchange_duration_seconds")
+      const all = yield* counts("durations", "token_request_duration_seconds")
       assert.deepStrictEqual(all, {
         "kind=login": { count: 1, sum: 0.3 },
         "kind=refresh": { count: 1, sum: 0.7 }
@@ -132,7 +132,7 @@ describe("exchanges", () => {
 })
 
 describe("tokens", () => {
-  it.scoped("the seconds to expiry are told after each exchange, whatever became of it", () =>
+  it.scoped("the seconds to expiry are told after each token request, whatever became of it", () =>
     Effect.gen(function* () {
       const p = named("expiry")
       const s = yield* session(p, { patience: 0 })
@@ -158,7 +158,7 @@ describe("tokens", () => {
     Effect.gen(function* () {
       const p = named("reserve")
       const s = yield* session(p)
-      const reserve = one("reserve", "seconds_in_reserve")
+      const reserve = one("reserve", "seconds_left_at_replacement")
       yield* s.accessToken
       assert.isUndefined(yield* reserve)
       yield* TestClock.adjust("4 minutes")
@@ -170,12 +170,12 @@ describe("tokens", () => {
     })
   )
 
-  it.scoped("the seconds in reserve are told of renewals by log in, too", () =>
+  it.scoped("the seconds in reserve are told of renewals by login, too", () =>
     Effect.gen(function* () {
       const s = yield* session(named("reserve-login", { refreshable: false }), { renewal: true })
       yield* s.accessToken
       yield* TestClock.adjust("5 minutes")
-      const all = yield* one("reserve-login", "seconds_in_reserve")
+      const all = yield* one("reserve-login", "seconds_left_at_replacement")
       assert.strictEqual(typeof all === "object" && all.count, 1)
       assert.isAtLeast(typeof all === "object" ? all.sum : 0, 60)
     })
@@ -187,19 +187,19 @@ describe("tokens", () => {
       yield* s.accessToken
       yield* s.refresh
       assert.deepStrictEqual(yield* counts("endless", "seconds_to_expiry"), {})
-      assert.deepStrictEqual(yield* counts("endless", "seconds_in_reserve"), {})
+      assert.deepStrictEqual(yield* counts("endless", "seconds_left_at_replacement"), {})
     })
   )
 })
 
 describe("callers", () => {
-  /** A herd that waits for one exchange, which is held back. */
+  /** A herd that waits for one token request, which is held back. */
   const crowd = (name: string, size: number, patience = 0) =>
     Effect.gen(function* () {
       const p = named(name)
       const s = yield* session(p, { patience })
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const callers = yield* Effect.fork(herd(size, s.accessToken))
       yield* flight.sent
       const waiting = one(name, "waiting")
@@ -207,10 +207,10 @@ describe("callers", () => {
       return { p, s, flight, callers, waiting }
     })
 
-  it.scoped("those who wait are counted until the exchange succeeds", () =>
+  it.scoped("those who wait are counted until the token request succeeds", () =>
     Effect.gen(function* () {
       const { callers, flight, waiting } = yield* crowd("waiting-success", 100)
-      yield* flight.answer
+      yield* flight.respond
       const all = yield* Fiber.join(callers)
       assert.isTrue(all.every(({ _tag }) => _tag === "Right"))
       assert.strictEqual(yield* waiting, 0)
@@ -221,11 +221,11 @@ describe("callers", () => {
     Effect.gen(function* () {
       const p = named("waiting-failure")
       const s = yield* session(p, { patience: 0 })
-      const flight = yield* held
-      p.next((_, asked) => flight.exchange(Effect.fail(failure.unspent), asked))
+      const flight = yield* paused
+      p.next((_, asked) => flight.tokenRequest(Effect.fail(failure.unspent), asked))
       const callers = yield* Effect.fork(herd(50, s.accessToken))
       yield* flight.sent
-      yield* flight.answer
+      yield* flight.respond
       const all = yield* Fiber.join(callers)
       assert.isTrue(all.every(({ _tag }) => _tag === "Left"))
       assert.strictEqual(yield* one("waiting-failure", "waiting"), 0)
@@ -243,26 +243,26 @@ describe("callers", () => {
       }
       yield* Fiber.interrupt(callers)
       assert.strictEqual(yield* waiting, 0)
-      yield* flight.answer
+      yield* flight.respond
     })
   )
 
-  it.scoped("or until a log in or a log out takes the place of the exchange", () =>
+  it.scoped("or until a login or a logout takes the place of the token request", () =>
     Effect.gen(function* () {
       const first = yield* crowd("waiting-superseded", 30)
-      const second = yield* held
-      first.p.next(second.exchange)
+      const second = yield* paused
+      first.p.next(second.tokenRequest)
       const login = yield* Effect.fork(first.s.login)
       yield* second.sent
-      // They wait for the log in now, and so does who asked for it.
+      // They wait for the login now, and so does who asked for it.
       yield* Effect.repeat(first.waiting, { until: (now) => now === 31 })
       yield* first.s.logout
       const all = yield* Fiber.join(first.callers)
       assert.isTrue(all.every((one) => one._tag === "Left" && one.left._tag === "SignedOut"))
       yield* Effect.exit(Fiber.join(login))
       assert.strictEqual(yield* first.waiting, 0)
-      yield* second.answer
-      yield* first.flight.answer
+      yield* second.respond
+      yield* first.flight.respond
     })
   )
 
@@ -295,11 +295,11 @@ describe("callers", () => {
       yield* s.reject(before)
       assert.isUndefined(yield* one("stale", "stale_reads"))
       yield* TestClock.adjust("4 minutes")
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       yield* herd(10, s.accessToken)
       assert.strictEqual(yield* one("stale", "stale_reads"), 10)
-      yield* flight.answer
+      yield* flight.respond
     })
   )
 })
@@ -307,7 +307,7 @@ describe("callers", () => {
 describe("the store", () => {
   const key = "store-conflicts https://api.test/v1/"
 
-  it.scoped("a save that meets something newer is counted, of a log out too", () =>
+  it.scoped("a save that meets something newer is counted, of a logout too", () =>
     Effect.gen(function* () {
       const store = yield* watchedStore
       const s = yield* session(named("store-conflicts"), { store: store.service })
@@ -323,17 +323,17 @@ describe("the store", () => {
     })
   )
 
-  it.scoped("and of a log in, after which somebody else turned out to be ahead", () =>
+  it.scoped("and of a login, after which another process turned out to be ahead", () =>
     Effect.gen(function* () {
       const store = yield* watchedStore
       const p = named("store-ahead")
       const s = yield* session(p, { store: store.service })
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const caller = yield* Effect.fork(s.login)
       yield* flight.sent
       yield* Records.save(store.inner, "store-ahead https://api.test/v1/", { generation: 7 })
-      yield* flight.answer
+      yield* flight.respond
       yield* Fiber.join(caller)
       assert.strictEqual(yield* one("store-ahead", "store_conflicts"), 1)
     })
@@ -366,7 +366,7 @@ describe("cool-downs", () => {
     })
   )
 
-  it.scoped("strikes are Rejections", () =>
+  it.scoped("rejected retries are Rejections", () =>
     Effect.gen(function* () {
       const p = named("striking")
       const s = yield* session(p)
@@ -428,13 +428,13 @@ describe("labels", () => {
         "provider=bounded",
         "reason=NetworkFailure"
       ])
-      // Whoever looks at the fiber's own tags finds nothing either.
+      // The one who looks at the fiber's own tags finds nothing either.
       const tagged = Metric.tagged(Metric.counter("effect_auth_token_requests"), "request", "test-request-1")
       assert.strictEqual((yield* Metric.value(tagged)).count, 0)
     })
   )
 
-  const wired = (name: string, options: Auth.Options) =>
+  const layered = (name: string, options: Auth.Options) =>
     Auth.layer(Effect.succeed(named(name).service), { renewal: "on-use", shutdownDeadline: 0, ...options }).pipe(
       Layer.provide([Credentials.layer(user), Layer.succeed(HttpClient.HttpClient, bare)])
     )
@@ -442,9 +442,9 @@ describe("labels", () => {
   it.scoped("name a session of Auth.layer when it is asked for, and not otherwise", () =>
     Effect.gen(function* () {
       const use = Effect.flatMap(Session.Session, (s) => s.accessToken)
-      yield* Effect.provide(use, wired("unlabelled", { store: TokenStore.makeMemory.pipe(Effect.map(at("alice"))) }))
-      yield* Effect.provide(use, wired("labelled", { label: "shop" }))
-      assert.strictEqual((yield* metrics("unlabelled"))["exchanges kind=login outcome=obtained"], 1)
+      yield* Effect.provide(use, layered("unlabelled", { store: TokenStore.makeMemory.pipe(Effect.map(at("alice"))) }))
+      yield* Effect.provide(use, layered("labelled", { label: "shop" }))
+      assert.strictEqual((yield* metrics("unlabelled"))["token_requests kind=login outcome=obtained"], 1)
       const plain = Object.keys(yield* metrics("unlabelled"))
       assert.isFalse(plain.some((key) => key.includes("alice") || key.includes("session=")))
       assert.isTrue(Object.keys(yield* metrics("labelled")).every((key) => key.includes(" session=shop")))
@@ -466,7 +466,7 @@ describe("labels", () => {
           })
       }).pipe(Effect.provideService(HttpClient.HttpClient, bare))
       for (const key of ["a", "b", "c", "big"]) yield* map.accessToken(key)
-      assert.deepStrictEqual(yield* counts("tenants", "exchanges"), {
+      assert.deepStrictEqual(yield* counts("tenants", "token_requests"), {
         "kind=login outcome=obtained": 3,
         "session=big shop kind=login outcome=obtained": 1
       })

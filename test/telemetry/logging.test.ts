@@ -2,13 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, LogLevel, Option, TestClock } from "effect"
 import * as AuthError from "../../src/common/AuthError.js"
 import * as Token from "../../src/token/Token.js"
-import { fails, failure, held, herd, provider, secret, session, until, watchedStore } from "../support/harness.js"
-import { type Line, logging } from "../support/observed.js"
+import { fails, failure, herd, paused, provider, secret, session, until, watchedStore } from "../support/harness.js"
 import * as Records from "../support/records.js"
 import { Secrets, shown, shownCause } from "../support/secrets.js"
+import { type Line, logging } from "../support/telemetry.js"
 
 /** Lets whatever can run without the clock run. */
-const settled = Effect.repeatN(Effect.yieldNow(), 100)
+const flush = Effect.repeatN(Effect.yieldNow(), 100)
 
 /** What was said from a level on. */
 const from = (lines: ReadonlyArray<Line>, least: LogLevel.LogLevel) => {
@@ -22,15 +22,15 @@ const text = ({ level, text }: Line) => `${level} ${text}`
 const seed = Token.make({ accessToken: undefined, refreshToken: secret("test-seed") })
 
 describe("a refresh", () => {
-  it.scoped("that works is told at debug, and so is a first log in", () => {
+  it.scoped("that works is told at debug, and so is a first login", () => {
     const logs = logging()
     return Effect.gen(function* () {
       const s = yield* session(provider())
       yield* herd(100, s.accessToken)
       yield* s.refresh
       assert.deepStrictEqual(logs.take(), [
-        "DEBUG test: a token was obtained, good for 5m",
-        "DEBUG test: a token was obtained, good for 5m"
+        "DEBUG test: a token was obtained, valid for 5m",
+        "DEBUG test: a token was obtained, valid for 5m"
       ])
     }).pipe(Effect.provide(logs.layer))
   })
@@ -50,12 +50,12 @@ describe("a refresh", () => {
         yield* herd(20, s.accessToken)
       }
       assert.deepStrictEqual(from(logs.lines, LogLevel.Info).map(text), [
-        "WARN test: the refresh token is no good any more: test: the refresh token was refused (revoked); sign in again"
+        "WARN test: the refresh token cannot be used any more: test: the refresh token was refused (revoked); sign in again"
       ])
     }).pipe(Effect.provide(logs.layer))
   })
 
-  it.scoped("that is refused, and followed by a log in, is one warning too", () => {
+  it.scoped("that is refused, and followed by a login, is one warning too", () => {
     const logs = logging()
     return Effect.gen(function* () {
       const p = provider()
@@ -109,8 +109,8 @@ describe("failures that may pass", () => {
         logs.lines.map(({ level }) => level),
         ["WARN", "DEBUG", "DEBUG", "DEBUG", "DEBUG", "INFO"]
       )
-      assert.match(logs.lines[0]?.text ?? "", /^test: no token was obtained, and this is tried again in \d+ms: /)
-      assert.strictEqual(logs.lines[5]?.text, "test: a token was obtained at last, good for 5m")
+      assert.match(logs.lines[0]?.text ?? "", /^test: no token was obtained, and this is retried in \d+ms: /)
+      assert.strictEqual(logs.lines[5]?.text, "test: a token was obtained at last, valid for 5m")
       logs.take()
       // The next outage is news again.
       p.next(fails(failure.unspent))
@@ -135,7 +135,7 @@ describe("failures that may pass", () => {
       assert.isTrue((yield* s.status).saved)
       assert.isAbove(logs.lines.filter(({ level }) => level === "DEBUG").length, 5)
       assert.deepStrictEqual(from(logs.lines, LogLevel.Info).map(text), [
-        "WARN test: the token store cannot save: the disk is full; saving is tried again",
+        "WARN test: the token store cannot save: the disk is full; saving is retried",
         "INFO test: the token store saves again"
       ])
     }).pipe(Effect.provide(logs.layer))
@@ -155,8 +155,8 @@ describe("what lasts", () => {
       }
       yield* s.login
       assert.deepStrictEqual(logs.take(), [
-        "WARN test: no token was obtained, and this is not tried again: appSecret: is refused",
-        "INFO test: a token was obtained at last, good for 5m"
+        "WARN test: no token was obtained, and this is not retried: appSecret: is refused",
+        "INFO test: a token was obtained at last, valid for 5m"
       ])
     }).pipe(Effect.provide(logs.layer))
   })
@@ -178,7 +178,7 @@ describe("what lasts", () => {
     }).pipe(Effect.provide(logs.layer))
   })
 
-  it.scoped("that nobody has signed in is no warning", () => {
+  it.scoped("that no one has signed in is no warning", () => {
     const logs = logging()
     return Effect.gen(function* () {
       const s = yield* session(provider(), { credentials: "none" })
@@ -187,7 +187,7 @@ describe("what lasts", () => {
     }).pipe(Effect.provide(logs.layer))
   })
 
-  it.scoped("an API that rejects whatever it gets is one warning for a row of strikes", () => {
+  it.scoped("an API that rejects whatever it gets is one warning for a row of rejected retries", () => {
     const logs = logging()
     return Effect.gen(function* () {
       const s = yield* session(provider())
@@ -214,7 +214,7 @@ describe("signing out", () => {
       yield* used.logout
       yield* used.logout
       yield* herd(50, used.accessToken)
-      yield* settled
+      yield* flush
       assert.deepStrictEqual(from(logs.lines, LogLevel.Info).map(text), ["INFO test: signed out"])
       logs.take()
       const unused = yield* session(provider())
@@ -240,7 +240,7 @@ describe("signing out", () => {
 })
 
 describe("the end of the refresh token", () => {
-  const ends = "WARN test: the refresh token ends at 1970-01-31T00:00:00.000Z; from then on, only a log in helps"
+  const ends = "WARN test: the refresh token expires at 1970-01-31T00:00:00.000Z; from then on, only a login helps"
 
   it.scoped("is one warning for each refresh token, before it comes", () => {
     const logs = logging()
@@ -318,19 +318,22 @@ describe("annotations", () => {
     }).pipe(Effect.provide(logs.layer))
   })
 
-  it.scoped("and what the application says, but not what the caller does who happened to start the exchange", () => {
-    const logs = logging()
-    return Effect.gen(function* () {
-      const s = yield* session(provider(), { patience: 0 })
-      yield* s.accessToken.pipe(Effect.annotateLogs("request", "test-request-1"), Effect.withLogSpan("request"))
-      assert.deepStrictEqual(logs.lines[0]?.annotations, {
-        service: "orders",
-        "auth.provider": "test",
-        "auth.generation": 1
-      })
-      assert.deepStrictEqual(logs.lines[0]?.spans, [])
-    }).pipe(Effect.annotateLogs("service", "orders"), Effect.provide(logs.layer))
-  })
+  it.scoped(
+    "and what the application says, but not what the caller does who happened to start the token request",
+    () => {
+      const logs = logging()
+      return Effect.gen(function* () {
+        const s = yield* session(provider(), { patience: 0 })
+        yield* s.accessToken.pipe(Effect.annotateLogs("request", "test-request-1"), Effect.withLogSpan("request"))
+        assert.deepStrictEqual(logs.lines[0]?.annotations, {
+          service: "orders",
+          "auth.provider": "test",
+          "auth.generation": 1
+        })
+        assert.deepStrictEqual(logs.lines[0]?.spans, [])
+      }).pipe(Effect.annotateLogs("service", "orders"), Effect.provide(logs.layer))
+    }
+  )
 
   it.scoped("what a provider logs by itself has them, too", () => {
     const logs = logging()
@@ -362,13 +365,13 @@ it.scoped("law 27: no line of any level holds a secret", () => {
     const p = provider({ refreshLifetime: "1 hour", rotation: "single-use" })
     const s = yield* session(p, { store: store.service, patience: 0, label: "shop" })
     yield* s.accessToken
-    const flight = yield* held
-    p.next(flight.exchange)
+    const flight = yield* paused
+    p.next(flight.tokenRequest)
     const waiting = yield* Effect.fork(s.refresh)
     yield* flight.sent
     yield* Fiber.interrupt(waiting)
-    yield* flight.answer
-    yield* settled
+    yield* flight.respond
+    yield* flush
     for (const error of [failure.unspent, failure.unknown, failure.malformed, failure.refused, failure.credentials]) {
       p.next(fails(error))
       yield* Effect.exit(s.refresh)

@@ -11,8 +11,8 @@ import * as VioletSandbox from "../../src/testing/VioletSandbox.js"
 import {
   fails,
   failure,
-  held,
   herd,
+  paused,
   provider,
   secret,
   session,
@@ -20,16 +20,16 @@ import {
   value,
   watchedStore
 } from "../support/harness.js"
-import { type Fault, logging, named, tracing } from "../support/observed.js"
 import { Secrets, shown, shownCause } from "../support/secrets.js"
+import { type Fault, logging, named, tracing } from "../support/telemetry.js"
 
 const within = (name: string) => Effect.withSpan(name, { captureStackTrace: false })
 
 /** Lets whatever can run without the clock run. */
-const settled = Effect.repeatN(Effect.yieldNow(), 100)
+const flush = Effect.repeatN(Effect.yieldNow(), 100)
 
-describe("the span of an exchange", () => {
-  it.scoped("law 27: of a success it holds no token, whoever looks into what was answered", () => {
+describe("the span of a token request", () => {
+  it.scoped("law 27: of a success it holds no token, the one who looks into what was answered", () => {
     const { layer, of } = tracing()
     const secrets = new Secrets()
     for (const text of ["test-access-1", "test-refresh-1", "test-user", "test-password"]) secrets.add(text)
@@ -51,9 +51,9 @@ describe("the span of an exchange", () => {
       yield* s.accessToken.pipe(within("the caller's"))
       yield* s.refresh.pipe(within("the caller's"))
       yield* s.logout.pipe(within("the caller's"))
-      const exchanges = spans.filter(({ kind }) => kind === "client")
+      const tokenRequests = spans.filter(({ kind }) => kind === "client")
       assert.deepStrictEqual(
-        exchanges.map(({ attributes, links, name, parent }) => ({ attributes, links, name, parent })),
+        tokenRequests.map(({ attributes, links, name, parent }) => ({ attributes, links, name, parent })),
         [
           ["auth.login", "obtained"],
           ["auth.refresh", "obtained"],
@@ -84,12 +84,12 @@ describe("the span of an exchange", () => {
       const s = yield* session(provider(), { renewal: true })
       yield* s.accessToken
       yield* TestClock.adjust("4 minutes")
-      yield* settled
+      yield* flush
       assert.deepInclude(of("auth.refresh")[0], { parent: undefined, kind: "client", links: [] })
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("is about the exchange, not about the caller who happened to start it", () => {
+  it.scoped("is about the token request, not about the caller who happened to start it", () => {
     const { layer, of, spans } = tracing()
     return Effect.gen(function* () {
       const s = yield* session(provider())
@@ -205,13 +205,13 @@ describe("the span of an exchange", () => {
 })
 
 describe("the span of a wait", () => {
-  it.scoped("is a child of the caller's, and 50 of them link to the one exchange that they waited for", () => {
+  it.scoped("is a child of the caller's, and 50 of them link to the one token request that they waited for", () => {
     const { layer, of, spans } = tracing()
     return Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p, { label: "shop" })
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const callers = yield* Effect.fork(
         Effect.forEach(
           Array.from({ length: 50 }, (_, i) => i),
@@ -224,7 +224,7 @@ describe("the span of a wait", () => {
       yield* flight.sent
       yield* until(() => of("auth.wait").length === 50)
       assert.isTrue(of("auth.wait").every(({ exit }) => exit === undefined))
-      yield* flight.answer
+      yield* flight.respond
       yield* Fiber.join(callers)
       const [login, ...more] = of("auth.login")
       assert.strictEqual(more.length, 0)
@@ -238,7 +238,7 @@ describe("the span of a wait", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("links to both exchanges of a flight whose refresh was refused", () => {
+  it.scoped("links to both token requests of a flight whose refresh was refused", () => {
     const { layer, of } = tracing()
     return Effect.gen(function* () {
       const p = provider()
@@ -251,7 +251,7 @@ describe("the span of a wait", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("is not there when the caller has no span, nor when nobody waits", () => {
+  it.scoped("is not there when the caller has no span, nor when no one waits", () => {
     const { layer, of } = tracing()
     return Effect.gen(function* () {
       const p = provider()
@@ -266,13 +266,13 @@ describe("the span of a wait", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.scoped("ends with the caller's interruption, and with the failure of the exchange", () => {
+  it.scoped("ends with the caller's interruption, and with the failure of the token request", () => {
     const { layer, of } = tracing()
     return Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p, { patience: 0 })
-      const flight = yield* held
-      p.next((_, asked) => flight.exchange(Effect.fail(failure.unspent), asked))
+      const flight = yield* paused
+      p.next((_, asked) => flight.tokenRequest(Effect.fail(failure.unspent), asked))
       const first = yield* Effect.fork(s.accessToken.pipe(within("the caller's")))
       const second = yield* Effect.fork(s.accessToken.pipe(within("the caller's")))
       yield* flight.sent
@@ -283,7 +283,7 @@ describe("the span of a wait", () => {
       assert.deepStrictEqual(gone?.links, [of("auth.login")[0]?.id])
       assert.isUndefined(left?.exit)
       assert.isUndefined(of("auth.login")[0]?.exit)
-      yield* flight.answer
+      yield* flight.respond
       yield* Effect.exit(Fiber.join(second))
       assert.isTrue(left?.exit !== undefined && Exit.isFailure(left.exit) && !Exit.isInterrupted(left.exit))
     }).pipe(Effect.provide(layer))
@@ -318,7 +318,7 @@ it.scoped("law 1: reading a fresh token makes no span, no log and no update of a
   return Effect.gen(function* () {
     const s = yield* session(provider(), { label: "shop" })
     yield* s.accessToken
-    yield* settled
+    yield* flush
     const before = spans.length
     logs.take()
     const { calls } = yield* brokenMetrics(Effect.repeatN(s.accessToken, 1000)).pipe(within("the caller's"))
@@ -353,16 +353,16 @@ const life = Effect.gen(function* () {
   yield* ask(s.accessToken)
   yield* ask(s.refresh)
   // A caller that leaves, a stale read, and who asks by name in between.
-  const flight = yield* held
-  p.next(flight.exchange)
+  const flight = yield* paused
+  p.next(flight.tokenRequest)
   const leaving = yield* Effect.fork(s.refresh.pipe(within("the caller's")))
   yield* flight.sent
   yield* Fiber.interrupt(leaving)
-  yield* flight.answer
-  yield* settled
+  yield* flight.respond
+  yield* flush
   yield* TestClock.adjust("4 minutes")
   yield* ask(s.accessToken)
-  yield* settled
+  yield* flush
   p.next(fails(failure.unspent), fails(failure.unspent))
   yield* ask(s.refresh)
   yield* TestClock.adjust("1 minute")

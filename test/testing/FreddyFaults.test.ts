@@ -15,7 +15,7 @@ const setup = (options?: FreddySandbox.Options) =>
   }))
 
 describe("faults of FreddySandbox in memory", () => {
-  it.effect("the two steps of a log in take a fault each", () =>
+  it.effect("the two steps of a login take a fault each", () =>
     Effect.gen(function* () {
       const { api, sandbox } = yield* setup()
       yield* sandbox.faults.inject("login", Faults.Delay({ duration: "0 seconds" }))
@@ -24,7 +24,7 @@ describe("faults of FreddySandbox in memory", () => {
       yield* Effect.flip(api.verify(email_key))
       assert.strictEqual((yield* api.verify(email_key)).status, 401)
       assert.strictEqual(yield* sandbox.codesMailed, 1)
-      assert.deepInclude(yield* sandbox.report, { exchanges: 3, logins: 3 })
+      assert.deepInclude(yield* sandbox.report, { tokenRequests: 3, logins: 3 })
     })
   )
 
@@ -71,7 +71,7 @@ describe("faults of FreddySandbox in memory", () => {
   ] as const) {
     it.effect(`Token spoils a refresh of the form ${answerForm}`, () =>
       Effect.gen(function* () {
-        const { api, sandbox, under } = yield* setup({ answerForm, rotation: "single-use" })
+        const { api, sandbox, under } = yield* setup({ responseForm: answerForm, rotation: "single-use" })
         const first = yield* under(
           "refresh",
           Faults.Token({ kind: "empty" }),

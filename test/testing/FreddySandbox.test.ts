@@ -45,7 +45,7 @@ describe("FreddySandbox", () => {
       })
     )
 
-    it.effect("a code is good once, for its own log in", () =>
+    it.effect("a code is good once, for its own login", () =>
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup()
         const { email_key } = (yield* api.ask).body
@@ -208,7 +208,7 @@ describe("FreddySandbox", () => {
 
     it.effect("the rotated form always carries a refresh token", () =>
       Effect.gen(function* () {
-        const { api, sandbox } = yield* setup({ answerForm: "rotated", deviceId: "device-7" })
+        const { api, sandbox } = yield* setup({ responseForm: "rotated", deviceId: "device-7" })
         const minted = yield* sandbox.mintRefreshToken
         const first = (yield* api.refresh(minted)).body
         assert.deepStrictEqual(Object.keys(first).sort(), ["device_id", "refresh_token", "token"])
@@ -219,7 +219,7 @@ describe("FreddySandbox", () => {
 
     it.effect("the newer form has other names", () =>
       Effect.gen(function* () {
-        const { api, sandbox } = yield* setup({ answerForm: "access_token", deviceId: null })
+        const { api, sandbox } = yield* setup({ responseForm: "access_token", deviceId: null })
         const minted = yield* sandbox.mintRefreshToken
         const { access_token, ...rest } = (yield* api.refresh(minted)).body
         assert.deepStrictEqual(rest, { refresh_token: minted, token_type: "bearer", device_id: null })

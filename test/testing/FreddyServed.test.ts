@@ -42,7 +42,7 @@ for (const [name, client] of Object.entries(clients)) {
           assert.instanceOf(yield* Effect.flip(api.verify(email_key)), HttpClientError.RequestError)
         }
         assert.strictEqual((yield* api.verify(email_key)).status, 401)
-        assert.deepInclude(yield* sandbox.report, { exchanges: 4, logins: 3 })
+        assert.deepInclude(yield* sandbox.report, { tokenRequests: 4, logins: 3 })
       })
     )
 

@@ -9,7 +9,7 @@ const setup = (options?: OAuth2Sandbox.Options) =>
   Effect.map(OAuth2Sandbox.make(options), (sandbox) => ({ sandbox, api: oauth2(sandbox.client, sandbox.baseUrl) }))
 
 describe("faults of OAuth2Sandbox in memory", () => {
-  it.effect("the faults of log in and refresh are told apart, though their path is one", () =>
+  it.effect("the faults of login and refresh are told apart, though their path is one", () =>
     Effect.gen(function* () {
       const { api, sandbox } = yield* setup()
       yield* sandbox.faults.inject("refresh", Faults.Status({ status: 503, retryAfter: "2" }))
@@ -17,7 +17,7 @@ describe("faults of OAuth2Sandbox in memory", () => {
       const limited = yield* api.refresh(refresh_token)
       assert.deepStrictEqual([limited.status, limited.headers["retry-after"]], [503, "2"])
       assert.strictEqual((yield* api.refresh(refresh_token)).status, 200)
-      assert.deepInclude(yield* sandbox.report, { exchanges: 3, logins: 1, refreshes: 1 })
+      assert.deepInclude(yield* sandbox.report, { tokenRequests: 3, logins: 1, refreshes: 1 })
     })
   )
 
@@ -55,7 +55,7 @@ describe("faults of OAuth2Sandbox in memory", () => {
       yield* sandbox.faults.inject("refresh", Faults.Drop({ when: "after" }))
       yield* Effect.flip(refresh)
       yield* Effect.flip(refresh)
-      assert.deepInclude(yield* sandbox.report, { exchanges: 2, refreshes: 1, reuses: 0 })
+      assert.deepInclude(yield* sandbox.report, { tokenRequests: 2, refreshes: 1, reuses: 0 })
       assert.strictEqual((yield* refresh).body.error, "invalid_grant")
       assert.deepInclude(yield* sandbox.report, { reuses: 1, familiesRevoked: 1 })
     })

@@ -43,7 +43,7 @@ describe("OAuth2Sandbox", () => {
         assert.strictEqual((yield* api.orders(access_token, "?page=2&size=3")).body.content[0].name, "Order 4")
         assert.deepStrictEqual((yield* api.echo(access_token, { a: 1 })).body, { a: 1 })
         assert.strictEqual((yield* api.refresh(refresh_token)).status, 200)
-        assert.deepInclude(yield* sandbox.report, { logins: 1, refreshes: 1, exchanges: 2, api: 2, complaints: 0 })
+        assert.deepInclude(yield* sandbox.report, { logins: 1, refreshes: 1, tokenRequests: 2, api: 2, complaints: 0 })
       })
     )
 
@@ -303,7 +303,12 @@ describe("OAuth2Sandbox", () => {
         assert.deepStrictEqual({ body, status }, { body: "", status: 200 })
         refused(yield* api.orders(access_token), 401, "invalid_token")
         dead(yield* api.refresh(refresh_token))
-        assert.deepInclude(yield* sandbox.report, { revocations: 1, exchanges: 2, familiesRevoked: 1, complaints: 0 })
+        assert.deepInclude(yield* sandbox.report, {
+          revocations: 1,
+          tokenRequests: 2,
+          familiesRevoked: 1,
+          complaints: 0
+        })
       })
     )
 
@@ -344,7 +349,7 @@ describe("OAuth2Sandbox", () => {
           })
           const elsewhere = oauth2(sandbox.client, "https://other.test:8443")
           assert.strictEqual((yield* elsewhere.wellKnown(name)).body.issuer, "https://other.test:8443")
-          assert.deepInclude(yield* sandbox.report, { metadata: 2, exchanges: 0, complaints: 0 })
+          assert.deepInclude(yield* sandbox.report, { metadata: 2, tokenRequests: 0, complaints: 0 })
         })
       )
     }

@@ -75,7 +75,7 @@ for (const [name, client] of Object.entries(clients)) {
         assert.isNull((yield* under(Faults.Body({ kind: "null" }))).body)
         assert.strictEqual((yield* under(Faults.Body({ kind: "empty" }))).body, "")
         assert.instanceOf(yield* Effect.flip(under(Faults.Body({ kind: "truncated" }))), HttpClientError.ResponseError)
-        const odd = yield* under(Faults.Answer({ status: 200, body: { error: "invalid_grant" } }))
+        const odd = yield* under(Faults.Response({ status: 200, body: { error: "invalid_grant" } }))
         assert.deepStrictEqual(
           { status: odd.status, body: odd.body },
           { status: 200, body: { error: "invalid_grant" } }

@@ -99,29 +99,29 @@ const naming = (rename: (key: string) => string) =>
 
 const { min } = Math
 
-const nothing = "a key that nothing was saved under has nothing"
-const exactly = "what is saved is loaded exactly"
+const nothing = "a key without a save has no entry"
+const exactly = "an entry is loaded exactly as it was saved"
 const generations = "a newer generation is accepted; an older and an equal one are refused and change nothing"
 const revisions =
   "of one generation a higher revision is accepted; a lower and an equal one are refused and change nothing"
 const numbers = "versions are compared as numbers, from zero to the largest integer"
 const order = "any order of saves leaves the newest"
-const sameVersion = "of concurrent saves of one version exactly one is accepted, and it is what is kept"
+const sameVersion = "of concurrent saves of one version exactly one is accepted, and that one is stored"
 const readers =
   "concurrent saves of different versions leave the newest; readers meanwhile see whole entries that never go back"
-const keys = "keys do not meet"
+const keys = "keys do not collide"
 const oneOwner = "of concurrent owners exactly one gets the lease"
-const ownership = "a lease is its owner's, who may take it again, and nobody else's until it is released"
-const strangers = "releasing what another holds does nothing"
-const twice = "releasing twice, or what nobody holds, does nothing"
+const ownership = "an owner may take its lease again; another owner gets it only after its release"
+const strangers = "releasing the lease of another owner does nothing"
+const twice = "releasing a lease twice, or one without an owner, does nothing"
 const independent = "leases of different keys are independent"
-const unhindered = "saving and loading need no lease, and none hinders them"
+const unhindered = "saving and loading need no lease and work while there is one"
 const growing = "the age starts at zero, is never negative, and grows with time"
 const renewed = "a save renews the age, and one that is refused does not"
 const ends = "a lease ends by itself, and not before its time"
-const owners = "a lease lasts as long as its owner asked for, however long those ask for who wait"
-const alive = "a lease that is kept alive does not end"
-const takenOver = "an owner whose lease another took over neither gets it back by a beat nor releases it"
+const owners = "a lease lasts as long as its owner asked for, however long a waiting owner asks for"
+const alive = "a lease with heartbeats does not end"
+const takenOver = "an owner whose lease was taken over can neither regain it by a heartbeat nor release it"
 
 const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenStore.Service>, law: string]> = [
   [
@@ -284,14 +284,14 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
     })),
     independent
   ],
-  ["a lease is given to everybody", lending({ judge: () => true }), oneOwner],
-  ["a lease is given to everybody in turn", lending({ judge: () => true }), ownership],
-  ["a lease is given to nobody", faulty(() => ({ lease: () => Effect.succeed(false) })), ownership],
+  ["a lease is given to everyone", lending({ judge: () => true }), oneOwner],
+  ["a lease is given to everyone in turn", lending({ judge: () => true }), ownership],
+  ["a lease is given to no one", faulty(() => ({ lease: () => Effect.succeed(false) })), ownership],
   ["a lease is looked at first and taken later", lending({ pause: Effect.yieldNow() }), oneOwner],
   ["an owner cannot take the lease again", lending({ judge: (lease, now) => now >= lease.until }), ownership],
   ["anyone may release", lending({ releases: () => true }), strangers],
   ["an owner is known by the case of no letter", lending({ releases: (a, b) => a === b.toLowerCase() }), strangers],
-  ["nobody may release", lending({ releases: () => false }), ownership],
+  ["no one may release", lending({ releases: () => false }), ownership],
   [
     "releasing twice fails",
     faulty((inner) => {
@@ -299,7 +299,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
       return {
         release: (key, owner) =>
           Effect.suspend(() => {
-            if (released.has(key)) return new StoreFailure({ operation: "lease", problem: "nobody holds it" })
+            if (released.has(key)) return new StoreFailure({ operation: "lease", problem: "no one holds it" })
             released.add(key)
             return inner.release(key, owner)
           })
@@ -310,10 +310,10 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
   [
     "an owner gives all its leases back",
     faulty((inner) => {
-      const held = new Set<string>()
+      const paused = new Set<string>()
       return {
-        lease: (key, owner, duration) => Effect.tap(inner.lease(key, owner, duration), () => held.add(key)),
-        release: (_, owner) => Effect.forEach(held, (key) => inner.release(key, owner), { discard: true })
+        lease: (key, owner, duration) => Effect.tap(inner.lease(key, owner, duration), () => paused.add(key)),
+        release: (_, owner) => Effect.forEach(paused, (key) => inner.release(key, owner), { discard: true })
       }
     }),
     independent
@@ -333,10 +333,10 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
   [
     "what is leased cannot be saved",
     faulty((inner) => {
-      const held = new Set<string>()
+      const paused = new Set<string>()
       return {
-        lease: (key, owner, duration) => Effect.tap(inner.lease(key, owner, duration), () => held.add(key)),
-        save: (key, entry) => (held.has(key) ? Effect.succeed(false) : inner.save(key, entry))
+        lease: (key, owner, duration) => Effect.tap(inner.lease(key, owner, duration), () => paused.add(key)),
+        save: (key, entry) => (paused.has(key) ? Effect.succeed(false) : inner.save(key, entry))
       }
     }),
     unhindered
@@ -383,7 +383,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
   ["a lease ends after three times its time", lending({ until: (now, millis) => now + 3 * millis }), ends],
   ["a lease ends after a third of its time", lending({ until: (now, millis) => now + millis / 3 }), ends],
   [
-    "whoever waits says how long a lease lasts",
+    "the one who waits says how long a lease lasts",
     lending({
       judge: (lease, now, owner, millis) => lease.owner === owner || now >= min(lease.until, now + 1 - millis)
     }),
@@ -539,7 +539,7 @@ describe("law 19, law 20: the suite leaves a lawful store alone", () => {
       assert.instanceOf(error, LawBroken)
       assert.match(
         error?.message ?? "",
-        /^a newer generation is accepted; .*: expected that saving version 2\.0 is answered false, but it was true \(key "laws-/
+        /^a newer generation is accepted; .*: expected that saving version 2\.0 returns false, but it returned true \(key "laws-/
       )
     })
   )

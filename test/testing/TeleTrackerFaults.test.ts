@@ -38,7 +38,7 @@ describe("faults of TeleTrackerSandbox in memory", () => {
       const { body, headers } = yield* login(Faults.Body({ kind: "long" }))
       assert.isUndefined(headers["content-length"])
       assert.strictEqual((yield* api.calls(body.token)).status, 200)
-      assert.isAbove(yield* Ref.get(sandbox.faults.sent), 2_097_152)
+      assert.isAbove(yield* Ref.get(sandbox.faults.bytesSent), 2_097_152)
     })
   )
 
@@ -50,7 +50,7 @@ describe("faults of TeleTrackerSandbox in memory", () => {
       const response = yield* sandbox.client.execute(request)
       const read = yield* Stream.runFold(Stream.take(response.stream, 3), 0, (size, chunk) => size + chunk.length)
       assert.strictEqual(read, 3 * 65_536)
-      assert.isBelow(yield* Ref.get(sandbox.faults.sent), 1_048_576)
+      assert.isBelow(yield* Ref.get(sandbox.faults.bytesSent), 1_048_576)
     })
   )
 
@@ -98,10 +98,13 @@ describe("faults of TeleTrackerSandbox in memory", () => {
     Effect.gen(function* () {
       const { api, login, sandbox } = yield* setup
       const { refreshToken } = (yield* api.login).body
-      const odd = yield* login(Faults.Answer({ status: 418, body: ["odd"] }))
+      const odd = yield* login(Faults.Response({ status: 418, body: ["odd"] }))
       assert.deepStrictEqual({ status: odd.status, body: odd.body }, { status: 418, body: ["odd"] })
       assert.strictEqual((yield* sandbox.report).logins, 1)
-      yield* sandbox.faults.inject("refresh", Faults.Answer({ status: 200, body: { success: true }, processed: true }))
+      yield* sandbox.faults.inject(
+        "refresh",
+        Faults.Response({ status: 200, body: { success: true }, processed: true })
+      )
       assert.deepStrictEqual((yield* api.refresh(refreshToken)).body, { success: true })
       assert.isFalse((yield* api.refresh(refreshToken)).body.success)
       assert.deepInclude(yield* sandbox.report, { refreshes: 2, reuses: 1 })

@@ -144,7 +144,7 @@ describe("TeleTrackerSandbox", () => {
         assert.isDefined(granted)
         assert.isEmpty(more)
         assert.strictEqual((yield* api.calls(granted?.body.token)).status, 401)
-        assert.deepInclude(yield* sandbox.report, { reuses: 1, familiesRevoked: 1, maxConcurrentExchanges: 2 })
+        assert.deepInclude(yield* sandbox.report, { reuses: 1, familiesRevoked: 1, maxConcurrentTokenRequests: 2 })
       })
     )
 

@@ -45,7 +45,7 @@ for (const [name, client] of Object.entries(clients)) {
         assert.isNull((yield* login(Faults.Body({ kind: "null" }))).body)
         assert.include((yield* login(Faults.Token({ kind: "control", which: "refresh" }))).body.refreshToken, "\n")
         assert.strictEqual((yield* login(Faults.Fields({ fields: { tokenLifetime: -1 } }))).body.tokenLifetime, -1)
-        const answer = yield* login(Faults.Answer({ status: 503, body: { a: 1 } }))
+        const answer = yield* login(Faults.Response({ status: 503, body: { a: 1 } }))
         assert.deepStrictEqual({ status: answer.status, body: answer.body }, { status: 503, body: { a: 1 } })
       })
     )
@@ -62,7 +62,7 @@ for (const [name, client] of Object.entries(clients)) {
         assert.strictEqual(read._tag, "Some")
         const { body } = yield* api.login
         assert.strictEqual((yield* api.calls(body.token)).status, 200)
-        assert.isAbove(yield* Ref.get(sandbox.faults.sent), 2_097_152)
+        assert.isAbove(yield* Ref.get(sandbox.faults.bytesSent), 2_097_152)
       })
     )
 

@@ -7,16 +7,16 @@ import * as Token from "../../src/token/Token.js"
 
 const user = Option.some({ username: Redacted.make("test-user"), password: Redacted.make("test-password") })
 
-/** The exchanges of a provider, as a session makes them. */
+/** The token requests of a provider, as a session makes them. */
 const of = ({ service }: TestProvider.Service) => ({
   login: Option.getOrThrow(service.login(user)),
   refresh: (token: string) => service.refresh(Token.make({ refreshToken: Redacted.make(token) }))
 })
 
 /** The tokens of an answer, bare, or the tag of the failure. */
-const told = (exchange: Effect.Effect<Token.TokenSet, AuthError>) =>
+const told = (tokenRequest: Effect.Effect<Token.TokenSet, AuthError>) =>
   Effect.map(
-    Effect.either(exchange),
+    Effect.either(tokenRequest),
     Either.match({
       onLeft: (error) => ("reason" in error ? `${error._tag} ${error.reason}` : error._tag),
       onRight: ({ accessToken, refreshToken }) =>
@@ -127,7 +127,7 @@ describe("what it answers", () => {
 })
 
 describe("what the script makes of it", () => {
-  it.effect("the next exchanges do as they are told, one each, before what all do", () =>
+  it.effect("the next token requests do as they are told, one each, before what all do", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
       const { login } = of(provider)
@@ -197,8 +197,8 @@ describe("what the script makes of it", () => {
       const provider = yield* TestProvider.make({ latency: "2 seconds", rotation: "single-use" })
       const { login, refresh } = of(provider)
       yield* provider.next(TestProvider.honest, TestProvider.fails(TestProvider.failure.broken))
-      for (const exchange of [login, login, refresh("test-refresh"), refresh("test-refresh")]) {
-        const asked = yield* Effect.fork(told(exchange))
+      for (const tokenRequest of [login, login, refresh("test-refresh"), refresh("test-refresh")]) {
+        const asked = yield* Effect.fork(told(tokenRequest))
         yield* TestClock.adjust("1999 millis")
         assert.isTrue(Option.isNone(yield* Fiber.poll(asked)))
         yield* TestClock.adjust("1 millis")
@@ -220,11 +220,11 @@ describe("what the script makes of it", () => {
     })
   )
 
-  it.effect("a step for one kind of exchange leaves the other alone", () =>
+  it.effect("a step for one kind of token request leaves the other alone", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
       const { login, refresh } = of(provider)
-      yield* provider.always(TestProvider.only("refresh", TestProvider.fails(TestProvider.failure.ended)))
+      yield* provider.always(TestProvider.only("refresh", TestProvider.fails(TestProvider.failure.expired)))
       assert.isArray(yield* told(login))
       assert.strictEqual(yield* told(refresh("test-refresh")), "TokenExpired")
       yield* provider.always(TestProvider.only("login", TestProvider.fails(TestProvider.failure.credentials)))
@@ -233,15 +233,15 @@ describe("what the script makes of it", () => {
     })
   )
 
-  it.effect("a held exchange waits for the test, without a clock", () =>
+  it.effect("a held token request waits for the test, without a clock", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
-      const { answer, sent, step } = yield* TestProvider.held
+      const { respond, sent, step } = yield* TestProvider.paused
       yield* provider.next(step)
       const asked = yield* Effect.fork(of(provider).login)
       yield* sent
       assert.isTrue(Option.isNone(yield* Fiber.poll(asked)))
-      yield* answer
+      yield* respond
       assert.deepStrictEqual(yield* told(Fiber.join(asked)), ["test-access-1", "test-refresh-1"])
     })
   )
@@ -263,8 +263,8 @@ describe("what it tells", () => {
         logins: 1,
         refreshes: 2,
         revocations: 2,
-        exchanges: 3,
-        maxConcurrentExchanges: 1,
+        tokenRequests: 3,
+        maxConcurrentTokenRequests: 1,
         presented: ["test-refresh-1", "test-refresh-1"],
         reuses: 1,
         revoked: [
@@ -275,18 +275,18 @@ describe("what it tells", () => {
     })
   )
 
-  it.effect("the most exchanges at once, of which an interrupted one is none any more", () =>
+  it.effect("the most token requests at once, of which an interrupted one is none any more", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
       const { login } = of(provider)
       yield* provider.always(() => Effect.never)
       const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(login))
       yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* provider.report).maxConcurrentExchanges, 3)
+      assert.strictEqual((yield* provider.report).maxConcurrentTokenRequests, 3)
       yield* Fiber.interruptAll(fibers)
       const more = yield* Effect.forEach([1, 2], () => Effect.fork(login))
       yield* TestClock.adjust("1 second")
-      assert.deepInclude(yield* provider.report, { exchanges: 5, maxConcurrentExchanges: 3 })
+      assert.deepInclude(yield* provider.report, { tokenRequests: 5, maxConcurrentTokenRequests: 3 })
       yield* Fiber.interruptAll(more)
     })
   )
@@ -296,7 +296,7 @@ describe("what it tells", () => {
       const provider = yield* TestProvider.make()
       const before = yield* provider.report
       yield* of(provider).login
-      assert.deepStrictEqual([before.asked, before.exchanges], [[], 0])
+      assert.deepStrictEqual([before.asked, before.tokenRequests], [[], 0])
     })
   )
 
@@ -308,15 +308,15 @@ describe("what it tells", () => {
       })
       assert.isTrue(Exit.isFailure(yield* Effect.exit(of(provider).login)))
       yield* of(provider).login
-      assert.strictEqual((yield* provider.report).maxConcurrentExchanges, 1)
+      assert.strictEqual((yield* provider.report).maxConcurrentTokenRequests, 1)
     })
   )
 
-  it.effect("issuing a token set is no exchange, and the numbers go on from it", () =>
+  it.effect("issuing a token set is no token request, and the numbers go on from it", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
       assert.deepStrictEqual(yield* told(provider.issue), ["test-access-1", "test-refresh-1"])
-      assert.strictEqual((yield* provider.report).exchanges, 0)
+      assert.strictEqual((yield* provider.report).tokenRequests, 0)
       assert.deepStrictEqual(yield* told(of(provider).login), ["test-access-2", "test-refresh-2"])
     })
   )

@@ -87,7 +87,7 @@ describe("how a session begins", () => {
   }
 
   test(
-    "failing exchanges leave a valid token alone, and end when the script says so",
+    "failing token requests leave a valid token alone, and end when the script says so",
     { failure: TestProvider.failure.misconfigured },
     () =>
       Effect.gen(function* () {
@@ -126,7 +126,7 @@ describe("how a session goes on", () => {
   test("nothing is renewed unless it is used", {}, () =>
     Effect.gen(function* () {
       yield* TestClock.adjust("1 day")
-      assert.strictEqual((yield* report).exchanges, 0)
+      assert.strictEqual((yield* report).tokenRequests, 0)
     })
   )
 
@@ -153,11 +153,11 @@ describe("how a session goes on", () => {
       })
   )
 
-  it.effect("a layer closes though an exchange is under way and no one moves the clock", () =>
+  it.effect("a layer closes though a token request is under way and no one moves the clock", () =>
     Effect.gen(function* () {
       const layer = Layer.provide(TestSession.layer({ state: "expired" }), api())
       yield* Effect.gen(function* () {
-        const { sent, step } = yield* TestProvider.held
+        const { sent, step } = yield* TestProvider.paused
         yield* Effect.flatMap(TestProvider.TestProvider, ({ next }) => next(step))
         yield* Effect.fork(orders)
         yield* sent
@@ -170,7 +170,7 @@ describe("how a session goes on", () => {
       const once = Effect.zipRight(orders, report)
       for (let n = 0; n < 2; n++) {
         const layer = Layer.provide(TestSession.layer({ state: "expired" }), api())
-        assert.strictEqual((yield* Effect.provide(once, layer)).exchanges, 1)
+        assert.strictEqual((yield* Effect.provide(once, layer)).tokenRequests, 1)
       }
     })
   )

@@ -41,23 +41,23 @@ describe("faults of VioletSandbox in memory", () => {
         assert.propertyVal(error.cause, "code", "ECONNRESET")
         const report = yield* sandbox.report
         assert.strictEqual(report.refreshes, when === "before" ? 0 : 1)
-        assert.strictEqual(report.exchanges, 1)
+        assert.strictEqual(report.tokenRequests, 1)
         assert.strictEqual((yield* sandbox.log)[0]?.status, "dropped")
         assert.strictEqual((yield* refresh).status, 200)
       })
     )
   }
 
-  it.effect("exchanges at once are counted, and a client that leaves is no longer one of them", () =>
+  it.effect("token requests at once are counted, and a client that leaves is no longer one of them", () =>
     Effect.gen(function* () {
       const { api, refresh, sandbox } = yield* setup
       yield* sandbox.faults.inject("refresh", Faults.Delay({ duration: "10 seconds" }), 2)
       const fibers = yield* Effect.forkAll([refresh, refresh])
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(fibers)
-      assert.strictEqual((yield* sandbox.report).maxConcurrentExchanges, 2)
+      assert.strictEqual((yield* sandbox.report).maxConcurrentTokenRequests, 2)
       yield* api.login
-      assert.strictEqual((yield* sandbox.report).maxConcurrentExchanges, 2)
+      assert.strictEqual((yield* sandbox.report).maxConcurrentTokenRequests, 2)
       assert.deepStrictEqual(
         (yield* sandbox.log).map((entry) => entry.status),
         ["dropped", "dropped", 200]
@@ -124,7 +124,7 @@ describe("faults of VioletSandbox in memory", () => {
     })
   )
 
-  it.effect("Redirect is an answer, nobody follows it", () =>
+  it.effect("Redirect is an answer, no one follows it", () =>
     Effect.gen(function* () {
       const { refresh, sandbox } = yield* setup
       yield* sandbox.faults.inject("refresh", Faults.Redirect({ location: "https://evil.test/" }))

@@ -252,7 +252,7 @@ describe("VioletSandbox", () => {
     })
   )
 
-  it.effect("no exchange is lost when the clock is adjusted over many of them", () =>
+  it.effect("no token request is lost when the clock is adjusted over many of them", () =>
     Effect.gen(function* () {
       const { api, sandbox } = yield* setup()
       const fiber = yield* Effect.fork(Effect.forever(Effect.delay(api.login, "1 minute")))

@@ -39,16 +39,16 @@ for (const [name, client] of Object.entries(clients)) {
           const { api, refresh, sandbox } = yield* setup
           yield* sandbox.faults.inject("refresh", Faults.Drop({ when }))
           yield* sandbox.faults.inject("login", Faults.Drop({ when }))
-          for (const exchange of [refresh, api.login]) {
-            const error = yield* Effect.flip(exchange)
+          for (const tokenRequest of [refresh, api.login]) {
+            const error = yield* Effect.flip(tokenRequest)
             assert.instanceOf(error, HttpClientError.RequestError)
             assert.strictEqual(error.reason, "Transport")
           }
-          const { exchanges, logins, refreshes } = yield* sandbox.report
+          const { tokenRequests, logins, refreshes } = yield* sandbox.report
           const processed = when === "before" ? 0 : 1
           assert.deepStrictEqual(
-            { exchanges, logins, refreshes },
-            { exchanges: 2, logins: processed, refreshes: processed }
+            { tokenRequests, logins, refreshes },
+            { tokenRequests: 2, logins: processed, refreshes: processed }
           )
           assert.strictEqual((yield* refresh).status, 200)
         })

@@ -57,7 +57,7 @@ describe("cool-downs", () => {
     }
   )
 
-  it("law 10: strikes cool down from 250 ms to a minute", () => {
+  it("law 10: rejected retries cool down from 250 ms to a minute", () => {
     const series = [1, 2, 3, 8, 9, 10, 1000].map((n) => millis(Backoff.rejectionCoolDown(n)))
     assert.deepStrictEqual(series, [250, 500, 1000, 32_000, 60_000, 60_000, 60_000])
   })

@@ -290,7 +290,7 @@ describe("AuthHttpClient", () => {
           )
       })
 
-    it.scoped("withScope beneath our client aborts the request when its scope closes", () =>
+    it.scoped("withScope under our client aborts the request when its scope closes", () =>
       Effect.gen(function* () {
         const { handler, last } = watching(true)
         const scope = yield* Scope.make()
@@ -313,7 +313,7 @@ describe("AuthHttpClient", () => {
       })
     )
 
-    it.scoped("interrupting the caller aborts the request beneath", () =>
+    it.scoped("interrupting the caller aborts the request under", () =>
       Effect.gen(function* () {
         const { handler, last, started } = watching(false)
         const { api } = yield* apiOver(handler)
@@ -324,7 +324,7 @@ describe("AuthHttpClient", () => {
       })
     )
 
-    it.scoped("a stream that is abandoned cancels the body beneath", () =>
+    it.scoped("a stream that is abandoned cancels the body under", () =>
       Effect.gen(function* () {
         const { seen, stream } = countedBody(Number.POSITIVE_INFINITY)
         const { api } = yield* setup({ handlers: { "/v1/endless": () => new Response(stream) } })

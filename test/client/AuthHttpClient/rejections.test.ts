@@ -18,10 +18,10 @@ describe("AuthHttpClient", () => {
         const [, rejected, repeated, ...more] = calls(sent)
         assert.notStrictEqual(tokenOf(repeated), tokenOf(rejected))
         assert.deepStrictEqual(more, [])
-        const { complaints, exchanges, refreshes, rejections } = yield* sandbox.report
+        const { complaints, tokenRequests, refreshes, rejections } = yield* sandbox.report
         assert.deepStrictEqual(
-          { complaints, exchanges, refreshes, rejections },
-          { complaints: 0, exchanges: 2, refreshes: 1, rejections: 1 }
+          { complaints, tokenRequests, refreshes, rejections },
+          { complaints: 0, tokenRequests: 2, refreshes: 1, rejections: 1 }
         )
       })
     )
@@ -228,7 +228,7 @@ describe("AuthHttpClient", () => {
       })
     )
 
-    it.scoped("law 24: a herd of 64 on a revoked token costs one exchange, and all 64 succeed", () =>
+    it.scoped("law 24: a herd of 64 on a revoked token costs one token request, and all 64 succeed", () =>
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup()
         yield* api.execute(merchants)
@@ -239,8 +239,11 @@ describe("AuthHttpClient", () => {
           { concurrency: "unbounded" }
         )
         assert.deepStrictEqual(new Set(answers), new Set([200]))
-        const { exchanges, maxConcurrentExchanges } = yield* sandbox.report
-        assert.deepStrictEqual({ exchanges, maxConcurrentExchanges }, { exchanges: 2, maxConcurrentExchanges: 1 })
+        const { tokenRequests, maxConcurrentTokenRequests: maxConcurrentExchanges } = yield* sandbox.report
+        assert.deepStrictEqual(
+          { tokenRequests, maxConcurrentExchanges },
+          { tokenRequests: 2, maxConcurrentExchanges: 1 }
+        )
       })
     )
 
@@ -280,7 +283,7 @@ describe("AuthHttpClient", () => {
       })
     )
 
-    it.scoped("law 24: a client beneath that turns statuses into errors is refreshed for all the same", () =>
+    it.scoped("law 24: a client under that turns statuses into errors is refreshed for all the same", () =>
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup({ beneath: HttpClient.filterStatusOk })
         assert.strictEqual((yield* api.execute(merchants)).status, 200)
@@ -316,33 +319,33 @@ describe("AuthHttpClient", () => {
           const answer = yield* api.get("/x")
           assert.strictEqual(answer.status, rejects ? 200 : status)
           assert.deepStrictEqual(yield* answer.json, { times: rejects ? 2 : 1 })
-          const { exchanges, refreshes } = yield* sandbox.report
+          const { tokenRequests, refreshes } = yield* sandbox.report
           assert.deepStrictEqual(
-            { exchanges, refreshes },
-            rejects ? { exchanges: 2, refreshes: 1 } : { exchanges: 1, refreshes: 0 }
+            { tokenRequests, refreshes },
+            rejects ? { tokenRequests: 2, refreshes: 1 } : { tokenRequests: 1, refreshes: 0 }
           )
         })
       )
     }
   })
 
-  describe("strikes", () => {
-    it.scoped("law 10: an API that refuses everything costs a handful of exchanges a minute", () =>
+  describe("rejected retries", () => {
+    it.scoped("law 10: an API that refuses everything costs a handful of token requests a minute", () =>
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup({
           sandbox: { lifetime: "1 day" },
           handlers: { "/v1/no": () => json({ no: true }, { status: 401 }) }
         })
         for (const minute of [1, 2, 3]) {
-          const before = (yield* sandbox.report).exchanges
+          const before = (yield* sandbox.report).tokenRequests
           for (let i = 0; i < 60; i++) {
             const answer = yield* api.get("/no")
             assert.strictEqual(answer.status, 401)
             assert.deepStrictEqual(yield* answer.json, { no: true })
             yield* TestClock.adjust("1 second")
           }
-          const cost = (yield* sandbox.report).exchanges - before
-          assert.isAtMost(cost, 7, `exchanges in minute ${minute}`)
+          const cost = (yield* sandbox.report).tokenRequests - before
+          assert.isAtMost(cost, 7, `token requests in minute ${minute}`)
         }
       })
     )
@@ -356,7 +359,7 @@ describe("AuthHttpClient", () => {
           })
           assert.isTrue(answers.every(({ status }) => status === 401))
         }
-        assert.isAtMost((yield* sandbox.report).exchanges, 3)
+        assert.isAtMost((yield* sandbox.report).tokenRequests, 3)
       })
     )
 
@@ -374,8 +377,8 @@ describe("AuthHttpClient", () => {
           assert.deepStrictEqual([healthy.status, forbidden.status, alsoHealthy.status], [200, 401, 200])
           yield* TestClock.adjust("1 second")
         }
-        const { exchanges, rejections } = yield* sandbox.report
-        assert.isAtMost(exchanges, 8)
+        const { tokenRequests, rejections } = yield* sandbox.report
+        assert.isAtMost(tokenRequests, 8)
         assert.strictEqual(rejections, 0)
       })
     )

@@ -69,10 +69,14 @@ describe("AuthHttpClient over a real server", () => {
             { concurrency: "unbounded" }
           )
           assert.deepStrictEqual(new Set(sizes), new Set([`200 ${path === "/big/long" ? 300_000 : 100}`]))
-          const { complaints, exchanges, maxConcurrentExchanges } = yield* sandbox.report
+          const {
+            complaints,
+            tokenRequests,
+            maxConcurrentTokenRequests: maxConcurrentExchanges
+          } = yield* sandbox.report
           assert.deepStrictEqual(
-            { complaints, exchanges, maxConcurrentExchanges },
-            { complaints: 0, exchanges: 2, maxConcurrentExchanges: 1 }
+            { complaints, tokenRequests, maxConcurrentExchanges },
+            { complaints: 0, tokenRequests: 2, maxConcurrentExchanges: 1 }
           )
         }).pipe(Effect.timeout("10 seconds"))
       )

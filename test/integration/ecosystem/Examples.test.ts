@@ -191,7 +191,7 @@ it.scopedLive("the example of a stream reads every page once, whatever happens t
   Effect.gen(function* () {
     const sandbox = yield* VioletSandbox.make({ pages: 4 })
     yield* sandbox.faults.inject("refresh", Faults.Status({ status: 503 }), 1)
-    yield* sandbox.faults.inject("api", Faults.Answer({ status: 401, body: { message: "Invalid token" } }), 1)
+    yield* sandbox.faults.inject("api", Faults.Response({ status: 401, body: { message: "Invalid token" } }), 1)
     yield* sandbox.faults.inject("api", Faults.Status({ status: 503 }), 1)
     const output = yield* run("stream", {
       VIOLET_APP_ID: "1234",
@@ -205,6 +205,6 @@ it.scopedLive("the example of a stream reads every page once, whatever happens t
       output.split("\n").filter((line) => line.startsWith("Merchant")),
       Array.from({ length: 80 }, (_, index) => `Merchant ${index + 1}`)
     )
-    assert.deepInclude({ ...(yield* sandbox.report) }, { complaints: 0, logins: 1, exchanges: 3 })
+    assert.deepInclude({ ...(yield* sandbox.report) }, { complaints: 0, logins: 1, tokenRequests: 3 })
   })
 )

@@ -89,7 +89,7 @@ describe("HttpApiClient over the authorized client", () => {
       assert.strictEqual((yield* api.orders.list(first)).last, false)
       yield* sandbox.revokeAccessTokens
       assert.deepStrictEqual(yield* api.orders.place({ payload: { id: 7 } }), { id: 7 })
-      assert.deepInclude({ ...(yield* sandbox.report) }, { exchanges: 3, rejections: 1, complaints: 0 })
+      assert.deepInclude({ ...(yield* sandbox.report) }, { tokenRequests: 3, rejections: 1, complaints: 0 })
     })
   )
 
@@ -98,10 +98,10 @@ describe("HttpApiClient over the authorized client", () => {
       const { api, sandbox } = yield* setup()
       const malformed = yield* Effect.flip(api.orders.list({ urlParams: { page: 0, size: 1 } }))
       assert.instanceOf(malformed, Malformed)
-      const refusal = Faults.Answer({ status: 401, body: { error: "invalid_token" } })
+      const refusal = Faults.Response({ status: 401, body: { error: "invalid_token" } })
       yield* sandbox.faults.inject("api", refusal, 2)
       assert.instanceOf(yield* Effect.flip(api.orders.list(first)), Refused)
-      assert.strictEqual((yield* sandbox.report).exchanges, 2)
+      assert.strictEqual((yield* sandbox.report).tokenRequests, 2)
     })
   )
 

@@ -138,7 +138,7 @@ describe("AuthHttpClient.layerHttpClient", () => {
         const fiber = yield* Effect.fork(retrying.execute(request))
         yield* TestClock.adjust("30 seconds")
         assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
-        assert.deepInclude({ ...(yield* sandbox.report) }, { exchanges: 3, api: 1 })
+        assert.deepInclude({ ...(yield* sandbox.report) }, { tokenRequests: 3, api: 1 })
       })
     )
   }
@@ -156,13 +156,13 @@ describe("AuthHttpClient.layerHttpClient", () => {
       const fiber = yield* Effect.fork(retrying.execute(request))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
-      assert.strictEqual((yield* sandbox.report).exchanges, 3)
+      assert.strictEqual((yield* sandbox.report).tokenRequests, 3)
       const gone = yield* Effect.flip(retrying.get("https://evil.test/orders"))
       assert.strictEqual(gone._tag, "UntrustedOrigin")
     })
   )
 
-  it.scoped("an attempt at a dead endpoint, again and again, costs no exchange more than patience would", () =>
+  it.scoped("an attempt at a dead endpoint, again and again, costs no token request more than patience would", () =>
     Effect.gen(function* () {
       const { client, sandbox } = yield* ordersSandbox({ patience: 0 })
       yield* sandbox.faults.inject("login", Faults.Drop({ when: "before" }), Number.POSITIVE_INFINITY)
@@ -170,7 +170,7 @@ describe("AuthHttpClient.layerHttpClient", () => {
         HttpClient.retryTransient(AuthHttpClient.toHttpClient(client), { times: 100 }).execute(request)
       )
       assert.strictEqual((error as HttpClientError.RequestError).reason, "Transport")
-      assert.strictEqual((yield* sandbox.report).exchanges, 1)
+      assert.strictEqual((yield* sandbox.report).tokenRequests, 1)
     })
   )
 

@@ -46,7 +46,7 @@ describe("a client generated from an OpenAPI document", () => {
       assert.strictEqual((yield* sandbox.report).rejections, 0)
       yield* sandbox.revokeAccessTokens
       assert.strictEqual((yield* orders.placeOrder({ id: 7, name: "a chair" })).name, "a chair")
-      assert.deepInclude({ ...(yield* sandbox.report) }, { exchanges: 3, rejections: 1, complaints: 0 })
+      assert.deepInclude({ ...(yield* sandbox.report) }, { tokenRequests: 3, rejections: 1, complaints: 0 })
     })
   )
 
@@ -88,7 +88,7 @@ describe("a client generated from an OpenAPI document", () => {
       const fiber = yield* Effect.fork(orders.listOrders({ size: 1 }))
       yield* TestClock.adjust("20 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).content.length, 1)
-      assert.deepInclude({ ...(yield* sandbox.report) }, { exchanges: 2, rejections: 0 })
+      assert.deepInclude({ ...(yield* sandbox.report) }, { tokenRequests: 2, rejections: 0 })
     })
   )
 })

@@ -190,7 +190,7 @@ describe("@effect/rpc over anything else", () => {
     })
   )
 
-  it.scoped("law 10: a server that refuses everything for ten minutes costs no exchange a call", () =>
+  it.scoped("law 10: a server that refuses everything for ten minutes costs no token request a call", () =>
     Effect.gen(function* () {
       const { call, scripted } = yield* setup(() => true)
       for (let tenSeconds = 0; tenSeconds < 60; tenSeconds++) {

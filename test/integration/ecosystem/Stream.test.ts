@@ -59,15 +59,15 @@ const read = Effect.fnUntraced(function* (
 })
 
 describe("a stream over pages", () => {
-  it.scoped("outlives many tokens: a day, no page twice, none lost, one exchange a token", () =>
+  it.scoped("outlives many tokens: a day, no page twice, none lost, one token request a token", () =>
     Effect.gen(function* () {
       const sandbox = yield* VioletSandbox.make({ pages, lifetime: "1 hour" })
       assert.deepStrictEqual(yield* read(sandbox), all)
       // A token of an hour is good for two pages: at the third one it has ended, and the answer comes first.
-      const { api, complaints, exchanges, logins, rejections } = yield* sandbox.report
+      const { api, complaints, tokenRequests, logins, rejections } = yield* sandbox.report
       assert.deepStrictEqual(
-        { api, complaints, exchanges, logins, rejections },
-        { api: pages, complaints: 0, exchanges: pages / 2, logins: 1, rejections: 0 }
+        { api, complaints, tokenRequests, logins, rejections },
+        { api: pages, complaints: 0, tokenRequests: pages / 2, logins: 1, rejections: 0 }
       )
     })
   )
@@ -76,7 +76,7 @@ describe("a stream over pages", () => {
     Effect.gen(function* () {
       const sandbox = yield* VioletSandbox.make({ pages: 12 })
       assert.deepStrictEqual(yield* read(sandbox), all.slice(0, 36))
-      assert.deepInclude({ ...(yield* sandbox.report) }, { api: 12, exchanges: 12, logins: 1, rejections: 0 })
+      assert.deepInclude({ ...(yield* sandbox.report) }, { api: 12, tokenRequests: 12, logins: 1, rejections: 0 })
     })
   )
 

@@ -36,9 +36,9 @@ describe("OAuth2 against oauth2-mock-server", () => {
     server.change(({ body }) => {
       if (body !== "") answered.push(body.refresh_token)
     })
-    for (let exchange = 1; exchange <= 4; exchange++) {
+    for (let tokenRequest = 1; tokenRequest <= 4; tokenRequest++) {
       assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
-      assert.strictEqual(server.requests.length, exchange)
+      assert.strictEqual(server.requests.length, tokenRequest)
       yield* clock.advance("1 hour")
     }
     const [login, ...refreshes] = server.requests
@@ -69,9 +69,9 @@ describe("OAuth2 against oauth2-mock-server", () => {
       scope: ["test:read"],
       parameters: { aud: "https://api.test" }
     })
-    for (let exchange = 1; exchange <= 3; exchange++) {
+    for (let tokenRequest = 1; tokenRequest <= 3; tokenRequest++) {
       assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
-      assert.strictEqual(server.requests.length, exchange)
+      assert.strictEqual(server.requests.length, tokenRequest)
       yield* clock.advance("1 hour")
     }
     assert.deepInclude(claims(yield* session.accessToken), { scope: "test:read", aud: "https://api.test" })

@@ -40,37 +40,40 @@ const assertUnharmed = Effect.fnUntraced(function* (server: OidcProvider.OidcPro
 
 describe("OAuth2 against oidc-provider", () => {
   describe("rotation with detection of reuse", () => {
-    byClock("law 6: fifty expiries, two hundred callers at each: one exchange each, and no reuse", function* (clock) {
-      const server = yield* OidcProvider.make({ lifetime: "5 minutes" })
-      const { api, grantId, session } = yield* signedIn(server, clients.basic)
-      // Most callers ask for a token, the others for an answer of the API; the server judges what each was given.
-      const tokens = Effect.all(
-        Array.makeBy(180, () => session.accessToken),
-        { concurrency: "unbounded" }
-      )
-      for (let exchange = 1; exchange <= 51; exchange++) {
-        const [statuses, given] = yield* Effect.zip(herd(20, api.get("/things")), tokens, { concurrent: true })
-        assert.deepStrictEqual(statuses, { 200: 20 })
-        const [token = "", ...others] = new Set(given.map(Redacted.value))
-        assert.deepStrictEqual([given.length, others], [180, []])
-        assert.strictEqual(yield* server.judge(token), 200)
-        assert.strictEqual(server.seen.granted.refresh_token, exchange)
-        yield* clock.advance("5 minutes")
-        // The end has come for the server, too.
-        assert.strictEqual(yield* server.judge(token), 401)
+    byClock(
+      "law 6: fifty expiries, two hundred callers at each: one token request each, and no reuse",
+      function* (clock) {
+        const server = yield* OidcProvider.make({ lifetime: "5 minutes" })
+        const { api, grantId, session } = yield* signedIn(server, clients.basic)
+        // Most callers ask for a token, the others for an answer of the API; the server judges what each was given.
+        const tokens = Effect.all(
+          Array.makeBy(180, () => session.accessToken),
+          { concurrency: "unbounded" }
+        )
+        for (let tokenRequest = 1; tokenRequest <= 51; tokenRequest++) {
+          const [statuses, given] = yield* Effect.zip(herd(20, api.get("/things")), tokens, { concurrent: true })
+          assert.deepStrictEqual(statuses, { 200: 20 })
+          const [token = "", ...others] = new Set(given.map(Redacted.value))
+          assert.deepStrictEqual([given.length, others], [180, []])
+          assert.strictEqual(yield* server.judge(token), 200)
+          assert.strictEqual(server.seen.granted.refresh_token, tokenRequest)
+          yield* clock.advance("5 minutes")
+          // The end has come for the server, too.
+          assert.strictEqual(yield* server.judge(token), 401)
+        }
+        assert.deepInclude(server.log, { accepted: 51 * 20, rejected: 0 })
+        assert.strictEqual(server.log.tokens.size, 51)
+        yield* assertUnharmed(server, grantId)
       }
-      assert.deepInclude(server.log, { accepted: 51 * 20, rejected: 0 })
-      assert.strictEqual(server.log.tokens.size, 51)
-      yield* assertUnharmed(server, grantId)
-    })
+    )
 
     for (const client of [clients.post, clients.open]) {
       byClock(`law 6: expiries of ${client.clientId}`, function* (clock) {
         const server = yield* OidcProvider.make()
         const { api, grantId } = yield* signedIn(server, client)
-        for (let exchange = 1; exchange <= 5; exchange++) {
+        for (let tokenRequest = 1; tokenRequest <= 5; tokenRequest++) {
           assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
-          assert.strictEqual(server.seen.granted.refresh_token, exchange)
+          assert.strictEqual(server.seen.granted.refresh_token, tokenRequest)
           yield* clock.advance("5 minutes")
         }
         yield* assertUnharmed(server, grantId)
@@ -85,7 +88,7 @@ describe("OAuth2 against oidc-provider", () => {
         yield* clock.advance("4 minutes")
         assert.strictEqual(yield* session.accessToken, token)
         assert.deepStrictEqual(yield* herd(50, api.get("/things")), { 200: 50 })
-        // Joins the exchange if that is still under way.
+        // Joins the token request if that is still under way.
         assert.notStrictEqual(Redacted.value(yield* session.reject(token)), Redacted.value(token))
         assert.strictEqual(server.seen.granted.refresh_token, 1 + round)
       }
@@ -94,7 +97,7 @@ describe("OAuth2 against oidc-provider", () => {
     })
 
     byClock(
-      "law 10: a token that the server forgot costs two hundred rejected callers one exchange",
+      "law 10: a token that the server forgot costs two hundred rejected callers one token request",
       function* (clock) {
         const server = yield* OidcProvider.make({ lifetime: "10 minutes" })
         const { api, grantId } = yield* signedIn(server, clients.basic)
@@ -132,13 +135,13 @@ describe("OAuth2 against oidc-provider", () => {
 
     live("law 13: after an answer that was lost the token is presented once more, and then never again", function* () {
       const server = yield* OidcProvider.make()
-      const exchanges = { lose: 0, sent: 0 }
+      const tokenRequests = { lose: 0, sent: 0 }
       const bare = yield* HttpClient.HttpClient
       const losing = HttpClient.transform(bare, (answer, request) =>
         Effect.flatMap(answer, (response) => {
           if (request.url !== server.tokenEndpoint) return Effect.succeed(response)
-          exchanges.sent++
-          return exchanges.lose-- > 0
+          tokenRequests.sent++
+          return tokenRequests.lose-- > 0
             ? new HttpClientError.RequestError({ request, reason: "Transport" })
             : Effect.succeed(response)
         })
@@ -148,11 +151,11 @@ describe("OAuth2 against oidc-provider", () => {
         HttpClient.HttpClient,
         losing
       )
-      Object.assign(exchanges, { lose: 1, sent: 0 })
+      Object.assign(tokenRequests, { lose: 1, sent: 0 })
       for (let i = 0; i < 3; i++) {
         assert.deepStrictEqual(yield* herd(20, api.get("/things")), { InvalidRefreshToken: 20 })
       }
-      assert.strictEqual(exchanges.sent, 2)
+      assert.strictEqual(tokenRequests.sent, 2)
       // That once more is what this server takes for theft: who has no other way to sign in has lost the grant either way.
       assert.deepInclude(server.seen, { reused: 1, refused: ["invalid_grant"], revoked: [grantId] })
     })
@@ -163,9 +166,9 @@ describe("OAuth2 against oidc-provider", () => {
       byClock(`law 6: ${client.authentication}, through five expiries, without a refresh token`, function* (clock) {
         const server = yield* OidcProvider.make()
         const { api } = yield* application(options(server, client, "client_credentials"))
-        for (let exchange = 1; exchange <= 5; exchange++) {
+        for (let tokenRequest = 1; tokenRequest <= 5; tokenRequest++) {
           assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
-          assert.deepInclude(server.seen.granted, { client_credentials: exchange, refresh_token: 0 })
+          assert.deepInclude(server.seen.granted, { client_credentials: tokenRequest, refresh_token: 0 })
           yield* clock.advance("5 minutes")
         }
         assert.strictEqual(server.log.tokens.size, 5)
@@ -257,7 +260,7 @@ describe("OAuth2 against oidc-provider", () => {
       const server = yield* OidcProvider.make()
       const { api, refreshToken } = yield* signedIn(server, clients.basic)
       assert.strictEqual(yield* status(api.get("/things")), 200)
-      // Somebody else presents the old refresh token: the server revokes the whole grant.
+      // Another process presents the old refresh token: the server revokes the whole grant.
       yield* server.refresh(clients.basic, refreshToken)
       assert.strictEqual(server.seen.reused, 1)
       for (let i = 0; i < 3; i++) {
@@ -287,9 +290,9 @@ describe("OAuth2 against oidc-provider", () => {
           HttpClient.HttpClient,
           client
         )
-        for (let exchange = 1; exchange <= 3; exchange++) {
+        for (let tokenRequest = 1; tokenRequest <= 3; tokenRequest++) {
           assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
-          assert.strictEqual(server.seen.granted.refresh_token, exchange)
+          assert.strictEqual(server.seen.granted.refresh_token, tokenRequest)
           yield* clock.advance("5 minutes")
         }
         // Each form is asked for once at most, and what it told is kept.
@@ -303,16 +306,16 @@ describe("OAuth2 against oidc-provider", () => {
 
   // Real time, so the two wait at once.
   describe.concurrent("in real time", () => {
-    live("law 6: fifty callers wait for one exchange when a token of two seconds has ended", function* () {
+    live("law 6: fifty callers wait for one token request when a token of two seconds has ended", function* () {
       const server = yield* OidcProvider.make({ lifetime: "2 seconds" })
       const { api, grantId } = yield* signedIn(server, clients.basic)
-      for (const exchange of [1, 2]) {
+      for (const tokenRequest of [1, 2]) {
         // The server counts in whole seconds: just after one, its tokens live as long as it says.
         const now = yield* Clock.currentTimeMillis
         yield* Effect.sleep(1_005 - (now % 1_000))
         assert.deepStrictEqual(yield* herd(50, api.get("/things")), { 200: 50 })
-        assert.strictEqual(server.seen.granted.refresh_token, exchange)
-        if (exchange === 1) yield* Effect.sleep("2.1 seconds")
+        assert.strictEqual(server.seen.granted.refresh_token, tokenRequest)
+        if (tokenRequest === 1) yield* Effect.sleep("2.1 seconds")
       }
       assert.strictEqual(server.log.rejected, 0)
       yield* assertUnharmed(server, grantId)

@@ -4,7 +4,7 @@ import { Data, Effect, type Scope } from "effect"
 /** A promise or a socket of a foreign server went wrong: no test expects it. */
 export class ForeignFailure extends Data.TaggedError("ForeignFailure")<{ readonly cause: unknown }> {}
 
-/** A promise of somebody else's library. */
+/** A promise of another process's library. */
 export const foreign = <A>(promise: () => Promise<A>): Effect.Effect<A> =>
   Effect.orDie(Effect.tryPromise({ try: promise, catch: (cause) => new ForeignFailure({ cause }) }))
 

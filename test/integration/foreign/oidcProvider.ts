@@ -124,10 +124,10 @@ export interface TokenAnswer {
 const query = (parameters: Record<string, string>) => new URLSearchParams(parameters).toString()
 
 /**
- * oidc-provider on the loopback, with refresh tokens that are good for one use and a grant that dies when one is used
+ * oidc-provider on the loopback, with refresh tokens that are single-use and a grant that dies when one is used
  * twice, and an API that asks it about each token it is shown.
  *
- * Lifetimes end by the clock of whoever starts it, so that a test's own clock moves server and client alike.
+ * Lifetimes end by the clock of the one who starts it, so that a test's own clock moves server and client alike.
  */
 export const make = Effect.fnUntraced(function* (options: { readonly lifetime?: Duration.DurationInput } = {}) {
   const lifetime = Duration.toSeconds(options.lifetime ?? "5 minutes")

@@ -157,7 +157,7 @@ const twice = (printed: ReadonlyArray<string>, pattern: RegExp) => {
 }
 
 describe("in a browser, or at the edge", () => {
-  it.scopedLive("Violet: a log in, a call, and a refresh after a rejection", () =>
+  it.scopedLive("Violet: a login, a call, and a refresh after a rejection", () =>
     Effect.gen(function* () {
       const sandbox = yield* VioletSandbox.make()
       twice(yield* runBare(yield* bundledForWeb(violet()), sandbox), /^200 .*Merchant 1/)

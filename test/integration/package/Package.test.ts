@@ -25,17 +25,32 @@ afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 const read = (path: string) => readFileSync(join(given.library, path), "utf8")
 const beginsWith = (folder: string) => (path: string) => path.startsWith(`${folder}/`)
 
-/** Each module of the package by the name that would import it: those that anyone may, and those that no one may. */
+/** The subpaths of the package that can be imported, by `exports`; and those that would lead to any other module of it. */
 const entries = () => {
   const { exports } = given.manifest
-  const isClosed = (path: string) => /(^|\/)internal\//.test(path) || exports[`./${path}`] === null
   const modules = filesOf(join(given.library, "dist")).flatMap((path) => /^(.*)\.js$/.exec(path)?.[1] ?? [])
-  const named = Object.entries(exports).flatMap(([name, target]) =>
-    target === null || typeof target === "string" || name.includes("*") ? [] : [name.replace(/^\.\/?/, "")]
-  )
-  const open = [...named, ...modules.filter((path) => !isClosed(path))]
-  const name = (path: string) => (path === "" ? "effect-auth" : `effect-auth/${path}`)
-  return { open: Array.from(new Set(open), name).sort(), closed: modules.filter(isClosed).map(name) }
+  const isClosed = (path: string) =>
+    Object.entries(exports).some(([name, target]) => target === null && matches(name, `./${path}`) !== undefined)
+  const open = Object.entries(exports).flatMap(([name, target]) => {
+    if (target === null || typeof target === "string") return []
+    if (!name.includes("*")) return [name]
+    return modules.filter((path) => matches(name, `./${path}`) && !isClosed(path)).map((path) => `./${path}`)
+  })
+  const nameOf = (subpath: string) => subpath.replace(/^\./, "effect-auth")
+  const known = new Set(open.map(nameOf))
+  return {
+    open: Array.from(known).sort(),
+    closed: modules.map((path) => `effect-auth/${path}`).filter((name) => !known.has(name))
+  }
+}
+
+/** What the star of a pattern of `exports` stands for in a subpath. */
+const matches = (pattern: string, subpath: string): string | undefined => {
+  const [before = "", after] = pattern.split("*")
+  if (after === undefined) return pattern === subpath ? subpath : undefined
+  return subpath.startsWith(before) && subpath.endsWith(after) && subpath.length > pattern.length - 1
+    ? subpath.slice(before.length, subpath.length - after.length)
+    : undefined
 }
 
 /** What each name of a module comes to in a project: how many exports, or the code and the words of its refusal. */
@@ -213,10 +228,13 @@ describe("installed in a project", () => {
     Effect.gen(function* () {
       const { closed, open } = entries()
       assert.includeMembers(open, ["effect-auth", "effect-auth/providers/Violet", "effect-auth/stores/Redis"])
-      const kept = Object.entries(given.manifest.exports).flatMap(([name, target]) =>
-        target === null && !name.includes("*") ? [name.replace(".", "effect-auth")] : []
-      )
-      assert.includeMembers(closed, [...kept, "effect-auth/internal/url"])
+      assert.includeMembers(closed, [
+        "effect-auth/common/url",
+        "effect-auth/session/runtime/engine",
+        "effect-auth/stores/internal/fileLayout",
+        "effect-auth/testing/index",
+        "effect-auth/testing/internal/sandbox"
+      ])
       const found = yield* Effect.all(
         [tried(given.whole, "import", [...open, ...closed]), tried(given.whole, "require", [...open, ...closed])],
         { concurrency: 2 }
@@ -296,7 +314,7 @@ describe("bundled", () => {
 
   /** Those that are not for every session. */
   const special = (modules: ReadonlyArray<string>) =>
-    modules.filter((path) => /^(providers|stores|testing)\/|^SessionMap$|internal\/(discovery|sql|redis)/.test(path))
+    modules.filter((path) => /^(providers|stores|testing|tenants)\/|^provider\/discovery$/.test(path))
 
   it("every provider is looked at", () => {
     assert.deepStrictEqual(
@@ -306,7 +324,7 @@ describe("bundled", () => {
   })
 
   for (const name of providers) {
-    const own = name === "OAuth2" ? ["internal/discovery", `providers/${name}`] : [`providers/${name}`]
+    const own = name === "OAuth2" ? ["provider/discovery", `providers/${name}`] : [`providers/${name}`]
 
     it.live(`${name} and its client bring no other provider, no store and nothing for tests`, () =>
       Effect.gen(function* () {
@@ -323,7 +341,7 @@ describe("bundled", () => {
         assert.deepStrictEqual(special(barrel), own)
         assert.deepStrictEqual(special(deep), own)
         assert.includeMembers(barrel, deep)
-        assert.include(deep, "Session")
+        assert.include(deep, "session/Session")
       })
     )
   }
@@ -332,18 +350,18 @@ describe("bundled", () => {
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* inside(`import "effect-auth"; import { Violet } from "effect-auth"`), [])
       const errors = `import { AuthError, Violet } from "effect-auth"; export const made = AuthError.isTransient`
-      assert.deepStrictEqual(yield* inside(errors), ["AuthError"])
+      assert.deepStrictEqual(yield* inside(errors), ["common/AuthError"])
       const token = `import { Token } from "effect-auth"; export const made = Token.make`
       assert.deepStrictEqual(special(yield* inside(token)), [])
-      assert.notInclude(yield* inside(token), "Session")
+      assert.notInclude(yield* inside(token), "session/Session")
     })
   )
 
   it.live("a store brings no other store and no session", () =>
     Effect.gen(function* () {
       const modules = yield* inside(`import * as File from "effect-auth/stores/File"; export const made = File.layer`)
-      assert.deepStrictEqual(special(modules), ["stores/File"])
-      assert.notInclude(modules, "Session")
+      assert.deepStrictEqual(special(modules), ["stores/File", "stores/internal/fileLayout"])
+      assert.notInclude(modules, "session/Session")
     })
   )
 })

@@ -1,15 +1,15 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Array, Deferred, Effect, Exit, Option, Scope } from "effect"
-import type { Line, Place, Point, Settings } from "../../../soak/Line.js"
+import type { Line, Point, Settings, StoreLocation } from "../../../soak/Line.js"
 import * as Processes from "../../../soak/processes.js"
 import * as Server from "../../../soak/server.js"
 import { postgres } from "../../support/postgres.js"
 import * as Redis from "../../support/redis.js"
 
-/** Where a process dies in the middle of its second exchange. `held`: the server has processed it, and holds the answer. */
+/** Where a process dies in the middle of its second token request. `held`: the server has processed it, and holds the answer. */
 interface Death {
   readonly at: Point | "held"
-  readonly store: Place["kind"]
+  readonly store: StoreLocation["kind"]
   readonly credentials: boolean
   /** Whether the server declares that it forgives a second use, and does. */
   readonly window: boolean
@@ -27,10 +27,10 @@ interface Aftermath {
   readonly problems: ReadonlyArray<string>
 }
 
-type Places = Record<Place["kind"], Effect.Effect<Place, unknown, Scope.Scope>>
+type Locations = Record<StoreLocation["kind"], Effect.Effect<StoreLocation, unknown, Scope.Scope>>
 
-/** An empty place in each store. The servers are started when they are first needed, and once. */
-const makePlaces: Effect.Effect<Places, never, Scope.Scope> = Effect.gen(function* () {
+/** An empty location in each store. The servers are started when they are first needed, and once. */
+const makeLocations: Effect.Effect<Locations, never, Scope.Scope> = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const database = yield* Effect.cached(Scope.extend(Effect.flatten(postgres), scope))
   const redis = yield* Effect.cached(Scope.extend(Effect.flatten(Redis.server), scope))
@@ -45,28 +45,28 @@ const makePlaces: Effect.Effect<Places, never, Scope.Scope> = Effect.gen(functio
 
 const crash = (
   program: string,
-  places: Places,
+  locations: Locations,
   { at, credentials, store, window }: Death
 ): Effect.Effect<Aftermath, unknown, Scope.Scope> =>
   Effect.gen(function* () {
-    const place = yield* places[store]
-    const held = yield* Deferred.make<void>()
+    const location = yield* locations[store]
+    const paused = yield* Deferred.make<void>()
     let answers = 0
     const server: Server.Server = yield* Server.serve({
       reuseWindow: window ? "1 minute" : undefined,
       // The first set is for a second, so that it has to be renewed. What comes of that is good for the rest of the test.
-      onAnswer: () =>
+      onResponse: () =>
         Effect.suspend(() => {
           answers++
           if (answers === 1) return server.sandbox.setLifetime("1 hour")
           return answers === 2 && at === "held"
-            ? Effect.zipRight(Deferred.succeed(held, undefined), Effect.never)
+            ? Effect.zipRight(Deferred.succeed(paused, undefined), Effect.never)
             : Effect.void
         })
     })
     const settings: Settings = {
       name: "one",
-      place,
+      location,
       baseUrl: server.url,
       renewal: "background",
       client: "undici",
@@ -74,28 +74,28 @@ const crash = (
       credentials,
       seed: credentials ? undefined : yield* server.sandbox.mintRefreshToken,
       reuseWindow: window ? 60 : undefined,
-      // A log in writes down no intent.
-      ambush:
+      // A login writes down no intent.
+      failpoint:
         at === "held" ? undefined : { point: at, signal: "SIGKILL", nth: credentials && at === "intended" ? 1 : 2 }
     }
     const first = yield* Processes.start(program, settings, () => {})
-    if (at === "held") yield* Effect.zipRight(Deferred.await(held), first.signal("SIGKILL"))
+    if (at === "held") yield* Effect.zipRight(Deferred.await(paused), first.signal("SIGKILL"))
     const death = yield* first.ended
-    assert.deepStrictEqual(death, { code: null, signal: "SIGKILL", complaint: "" })
+    assert.deepStrictEqual(death, { code: null, signal: "SIGKILL", stderr: "" })
 
     const before = yield* server.sandbox.report
     const lines: Array<Line> = []
-    const { ambush: _, ...again } = settings
+    const { failpoint: _, ...again } = settings
     const second = yield* Processes.start(program, { ...again, name: "two", calls: 1, attempts: 3 }, (line) =>
       lines.push(line)
     )
-    assert.deepStrictEqual(yield* second.ended, { code: 0, signal: null, complaint: "" })
+    assert.deepStrictEqual(yield* second.ended, { code: 0, signal: null, stderr: "" })
     const after = yield* server.sandbox.report
     return {
       logins: after.logins - before.logins,
       refreshes: after.refreshes - before.refreshes,
       reuses: after.reuses,
-      most: after.maxConcurrentExchanges,
+      most: after.maxConcurrentTokenRequests,
       complaints: after.complaints,
       millis: lines.flatMap((line) => (line._tag === "Called" ? [line.millis] : []))[0],
       problems: lines.flatMap((line) =>
@@ -125,8 +125,8 @@ const file = (at: Death["at"], credentials: boolean, window = false): Death => (
 const deaths: ReadonlyArray<readonly [string, Death, Expected]> = [
   ["law 20: before the intent, nothing is in doubt", file("leased", true), refresh],
   ["law 21: before the request, the intent says that it is in doubt", file("intended", true), login],
-  ["law 13: after it was sent, there is a log in", file("held", true), login],
-  ["law 13: after the answer, there is a log in", file("answered", true), login],
+  ["law 13: after it was sent, there is a login", file("held", true), login],
+  ["law 13: after the answer, there is a login", file("received", true), login],
   ["law 19: half a file is no save", file("tearing", true), login],
   ["law 19: a file that is not in force is no save", file("writing", true), login],
   ["law 18: after the save, what was saved is used", file("saved", true), nothing],
@@ -138,10 +138,10 @@ const deaths: ReadonlyArray<readonly [string, Death, Expected]> = [
   ],
   ["law 18: after the save, without credentials, what was saved is used", file("saved", false), nothing],
   ["law 13: within a reuse window, a spent one is presented once more", file("held", false, true), refresh],
-  ["law 13: within a reuse window, that comes before a log in", file("writing", true, true), refresh],
+  ["law 13: within a reuse window, that comes before a login", file("writing", true, true), refresh],
   ...(["postgres", "redis"] as const).flatMap(
     (store): ReadonlyArray<readonly [string, Death, Expected]> => [
-      ["law 13: after it was sent, there is a log in", { store, at: "held", credentials: true, window: false }, login],
+      ["law 13: after it was sent, there is a login", { store, at: "held", credentials: true, window: false }, login],
       [
         "law 18: after the save, what was saved is used",
         { store, at: "saved", credentials: true, window: false },
@@ -151,7 +151,7 @@ const deaths: ReadonlyArray<readonly [string, Death, Expected]> = [
   )
 ]
 
-const missing: Record<Place["kind"], string | undefined> = {
+const missing: Record<StoreLocation["kind"], string | undefined> = {
   file: undefined,
   postgres: Option.isSome(postgres) ? undefined : "there is no Postgres",
   redis: Redis.missing
@@ -161,16 +161,16 @@ describe("a process is killed, and the next one starts", () => {
   const scope = Effect.runSync(Scope.make())
   const aftermaths = new Map<Death, Exit.Exit<Aftermath, unknown>>()
 
-  // All at once, as each of them waits for the lock of the dead.
+  // All at once, as each of them waits for the lease of the dead.
   beforeAll(
     () =>
       Effect.gen(function* () {
         const program = yield* Processes.program
-        const places = yield* makePlaces
+        const locations = yield* makeLocations
         yield* Effect.forEach(
           deaths.filter(([, { store }]) => missing[store] === undefined),
           ([, death]) =>
-            Effect.map(Effect.exit(Effect.timeout(crash(program, places, death), "60 seconds")), (exit) =>
+            Effect.map(Effect.exit(Effect.timeout(crash(program, locations, death), "60 seconds")), (exit) =>
               aftermaths.set(death, exit)
             ),
           { concurrency: "unbounded" }
@@ -195,7 +195,7 @@ describe("a process is killed, and the next one starts", () => {
           const [logged, failed] = Array.partition(problems, (problem) => problem.startsWith("InvalidRefreshToken"))
           assert.lengthOf(failed, 3)
           assert.lengthOf(logged, 1)
-          assert.match(logged[0] ?? "", /the refresh token is no good any more/)
+          assert.match(logged[0] ?? "", /the refresh token cannot be used any more/)
         } else {
           assert.deepStrictEqual(problems, [])
           // An orphaned lock costs seconds, generously for a busy machine, and no manual delete; where the store is a server,

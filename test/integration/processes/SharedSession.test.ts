@@ -10,7 +10,7 @@ describe("processes of the operating system", () => {
       const program = yield* Processes.program
       const result = yield* Run.run({
         program,
-        place: { kind: "file", address: `${yield* Processes.folder}/tokens` },
+        location: { kind: "file", address: `${yield* Processes.folder}/tokens` },
         mode: "clocks",
         processes: 4,
         rotations: 4,
@@ -20,11 +20,11 @@ describe("processes of the operating system", () => {
       const { broken, generations, rotations, sandbox } = result
       assert.deepStrictEqual(broken, [])
       assert.isAtLeast(rotations, 4)
-      // Of all generations but the first, none was obtained by a log in, and no process was left behind.
+      // Of all generations but the first, none was obtained by a login, and no process was left behind.
       assert.strictEqual(sandbox.logins, 1)
       assert.strictEqual(sandbox.refreshes, rotations)
       assert.strictEqual(sandbox.reuses, 0)
-      assert.strictEqual(sandbox.maxConcurrentExchanges, 1)
+      assert.strictEqual(sandbox.maxConcurrentTokenRequests, 1)
       assert.lengthOf(generations, 4)
       for (const generation of generations) assert.isAtLeast(generation, 3)
     })

@@ -8,7 +8,7 @@ import { type Entry, entries } from "./table.js"
 
 interface Group {
   readonly faults: ReadonlyArray<Faults.Fault>
-  /** Whether the exchange may succeed all the same: what is broken is not what it is for. */
+  /** Whether the token request may succeed all the same: what is broken is not what it is for. */
   readonly tolerable?: true
 }
 
@@ -45,12 +45,12 @@ const groups = ({ fields, stating }: Entry): Readonly<Record<string, Group>> => 
   },
   "Answer with an odd body": {
     faults: [
-      ...[{ unexpected: true }, "text"].map((body) => Faults.Answer({ status: 200, body, processed: true })),
-      ...[[], { unexpected: true }, 42].map((body) => Faults.Answer({ status: 400, body }))
+      ...[{ unexpected: true }, "text"].map((body) => Faults.Response({ status: 200, body, processed: true })),
+      ...[[], { unexpected: true }, 42].map((body) => Faults.Response({ status: 400, body }))
     ]
   },
   "Answer with an odd status": {
-    faults: [201, 299, 418, 422, 507].map((status) => Faults.Answer({ status, body: { odd: true } }))
+    faults: [201, 299, 418, 422, 507].map((status) => Faults.Response({ status, body: { odd: true } }))
   },
   Redirect: {
     faults: [
@@ -61,10 +61,10 @@ const groups = ({ fields, stating }: Entry): Readonly<Record<string, Group>> => 
   }
 })
 
-/** At which request of which exchange a fault strikes. */
+/** At which request of which token request a fault rejected retries. */
 const places = ({ refreshes, steps }: Entry) => [
   { place: "log in", endpoint: "login", after: 0 } as const,
-  ...(steps > 1 ? [{ place: "second step of the log in", endpoint: "login", after: 1 } as const] : []),
+  ...(steps > 1 ? [{ place: "second step of the login", endpoint: "login", after: 1 } as const] : []),
   ...(refreshes ? [{ place: "refresh", endpoint: "refresh", after: 0 } as const] : [])
 ]
 
@@ -79,7 +79,7 @@ describe.each(entries)("Bad input for each provider: $name", (entry) => {
           yield* session.accessToken
           for (const fault of faults) {
             const told = JSON.stringify(fault)
-            const exchanges = wire.exchanges()
+            const tokenRequests = wire.tokenRequests()
             if (after > 0) yield* sandbox.faults.inject(endpoint, Faults.Delay({ duration: 0 }), after)
             yield* sandbox.faults.inject(endpoint, fault)
             const caller = yield* Effect.fork(endpoint === "login" ? session.login : session.refresh)
@@ -95,10 +95,10 @@ describe.each(entries)("Bad input for each provider: $name", (entry) => {
             // Longer than any cool-down lasts, and than the token lives.
             yield* clock.advance("61 minutes")
             assert.strictEqual(yield* statusOf(api.get(entry.list)), 200, told)
-            assert.isAtMost(wire.exchanges(), exchanges + 3, told)
+            assert.isAtMost(wire.tokenRequests(), tokenRequests + 3, told)
           }
           assert.strictEqual(yield* tagOf(session.refresh), "success")
-          const { complaints, maxConcurrentExchanges, reuses } = yield* sandbox.report
+          const { complaints, maxConcurrentTokenRequests: maxConcurrentExchanges, reuses } = yield* sandbox.report
           assert.deepStrictEqual({ complaints, maxConcurrentExchanges }, { complaints: 0, maxConcurrentExchanges: 1 })
           // An answer that withholds the new refresh token keeps the old one in use (law 22), which turns out to be spent.
           const withheld = group === "Token, the refresh token" && endpoint === "refresh" && entry.rotation !== "none"

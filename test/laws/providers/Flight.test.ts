@@ -5,11 +5,11 @@ import { httpDate } from "../../../src/testing/internal/sandboxClient.js"
 import { manually } from "../../support/ManualClock.js"
 import {
   application,
+  flush,
   herd,
   manners,
   passwordless,
   polite,
-  settled,
   signedIn,
   statusOf,
   tagOf,
@@ -20,20 +20,20 @@ import { type Entry, entries, refreshing } from "./table.js"
 
 const busy = (retryAfter?: string) => Faults.Status({ status: 503, retryAfter })
 
-/** The exchange that renews. */
+/** The token request that renews. */
 const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 
 describe.each(entries)("the flight, with $name", (entry) => {
   const { name } = entry
 
-  it.scoped(`law 6: ${name}: 100 callers make one log in at the start and one exchange at expiry`, () =>
+  it.scoped(`law 6: ${name}: 100 callers make one login at the start and one token request at expiry`, () =>
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* world(entry)
-      for (const exchanges of [1, 2]) {
+      for (const tokenRequests of [1, 2]) {
         const all = yield* herd(100, session.accessToken)
         const token = value(yield* session.accessToken)
         assert.isTrue(all.every((one) => Either.isRight(one) && value(one.right) === token))
-        assert.strictEqual(wire.exchanges(), exchanges)
+        assert.strictEqual(wire.tokenRequests(), tokenRequests)
         yield* clock.advance("5 minutes")
       }
       const { logins } = yield* sandbox.report
@@ -42,7 +42,7 @@ describe.each(entries)("the flight, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 6: ${name}: readers, refreshers and rejecters of one token share an exchange`, () =>
+  it.scoped(`law 6: ${name}: readers, refreshers and rejecters of one token share a token request`, () =>
     manually(function* () {
       const { sandbox, session, wire } = yield* signedIn(entry)
       const token = yield* session.accessToken
@@ -53,28 +53,30 @@ describe.each(entries)("the flight, with $name", (entry) => {
       yield* answer.answer
       const got = (yield* Fiber.join(all)).flatMap((one) => Either.getOrThrow(one).map(value))
       assert.deepStrictEqual([...new Set(got)], [value(yield* session.accessToken)])
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
 
-  it.scoped(`law 7: ${name}: the first caller, interrupted at any point, neither ends nor doubles the exchange`, () =>
-    manually(function* (clock) {
-      const { sandbox, session, wire } = yield* signedIn(entry)
-      let before = value(yield* session.accessToken)
-      for (let steps = 0; steps < 24; steps += 3) {
-        yield* clock.advance("5 minutes")
-        const exchanges = wire.exchanges()
-        const first = yield* Effect.fork(session.accessToken)
-        for (let i = 0; i < steps; i++) yield* Effect.yieldNow()
-        yield* Fiber.interrupt(first)
-        const after = value(yield* session.accessToken)
-        assert.notStrictEqual(after, before, `after ${steps} steps`)
-        assert.strictEqual(wire.exchanges(), exchanges + 1, `after ${steps} steps`)
-        before = after
-      }
-      assert.deepStrictEqual(yield* polite(sandbox), manners)
-    })
+  it.scoped(
+    `law 7: ${name}: the first caller, interrupted at any point, neither ends nor doubles the token request`,
+    () =>
+      manually(function* (clock) {
+        const { sandbox, session, wire } = yield* signedIn(entry)
+        let before = value(yield* session.accessToken)
+        for (let steps = 0; steps < 24; steps += 3) {
+          yield* clock.advance("5 minutes")
+          const tokenRequests = wire.tokenRequests()
+          const first = yield* Effect.fork(session.accessToken)
+          for (let i = 0; i < steps; i++) yield* Effect.yieldNow()
+          yield* Fiber.interrupt(first)
+          const after = value(yield* session.accessToken)
+          assert.notStrictEqual(after, before, `after ${steps} steps`)
+          assert.strictEqual(wire.tokenRequests(), tokenRequests + 1, `after ${steps} steps`)
+          before = after
+        }
+        assert.deepStrictEqual(yield* polite(sandbox), manners)
+      })
   )
 
   it.scoped(`law 8: ${name}: with every caller gone, the answer is still committed and saved`, () =>
@@ -87,13 +89,13 @@ describe.each(entries)("the flight, with $name", (entry) => {
       yield* answer.arrived
       yield* Fiber.interruptAll(callers)
       yield* answer.answer
-      yield* settled
+      yield* flush
       const record = yield* kept
       assert.strictEqual(record.generation, 2)
       const saved = Option.flatMap(record.tokens, (tokens) => tokens.accessToken)
       assert.notStrictEqual(value(Option.getOrThrow(saved)), old)
       assert.strictEqual(value(yield* session.accessToken), value(Option.getOrThrow(saved)))
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
@@ -107,7 +109,7 @@ describe.each(entries)("the flight, with $name", (entry) => {
       yield* clock.advance("3 seconds")
       const results = yield* Fiber.join(all)
       assert.isTrue(results.every((one) => Either.isLeft(one) && one.left._tag === "NetworkFailure"))
-      return wire.exchanges() - 1
+      return wire.tokenRequests() - 1
     })
 
   it.scoped(`law 9: ${name}: the attempts at a dead endpoint are the same for 1 caller and for 100`, () =>
@@ -125,7 +127,7 @@ describe.each(entries)("the flight, with $name", (entry) => {
       const all = yield* Effect.fork(herd(50, session.accessToken))
       yield* clock.advance("3 seconds")
       assert.isTrue((yield* Fiber.join(all)).every(Either.isRight))
-      assert.strictEqual(wire.exchanges(), 4)
+      assert.strictEqual(wire.tokenRequests(), 4)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
@@ -143,13 +145,13 @@ describe.each(entries)("the flight, with $name", (entry) => {
             assert.strictEqual(yield* tagOf(session.accessToken), "NetworkFailure")
             yield* clock.advance(pause)
           }
-          assert.strictEqual(wire.exchanges(), 2)
+          assert.strictEqual(wire.tokenRequests(), 2)
           assert.strictEqual(yield* tagOf(session.accessToken), "success")
         }
       })
   )
 
-  it.scoped(`law 9: ${name}: an exchange is one attempt of bounded time`, () =>
+  it.scoped(`law 9: ${name}: a token request is one attempt of bounded time`, () =>
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* signedIn(entry, { timeout: "10 seconds", patience: 0 })
       yield* clock.advance("5 minutes")
@@ -160,7 +162,7 @@ describe.each(entries)("the flight, with $name", (entry) => {
       yield* clock.advance("1 milli")
       const failure = yield* Fiber.join(caller)
       assert.deepInclude(failure, { _tag: "NetworkFailure", reason: "timeout", outcome: "unknown" })
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 
@@ -172,38 +174,38 @@ describe.each(entries)("the flight, with $name", (entry) => {
         const old = yield* session.accessToken
         yield* sandbox.revokeAccessTokens
         assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
-        assert.strictEqual(wire.exchanges(), 2)
+        assert.strictEqual(wire.tokenRequests(), 2)
         for (let i = 0; i < 100; i++) {
           assert.strictEqual(value(yield* session.reject(old)), value(yield* session.accessToken))
         }
-        assert.strictEqual(wire.exchanges(), 2)
+        assert.strictEqual(wire.tokenRequests(), 2)
         assert.deepStrictEqual(yield* polite(sandbox), manners)
       })
   )
 
-  it.scoped(`law 10: ${name}: 30 requests rejected at once cost one exchange, and all succeed`, () =>
+  it.scoped(`law 10: ${name}: 30 requests rejected at once cost one token request, and all succeed`, () =>
     manually(function* () {
       const { api, sandbox, session, wire } = yield* application(entry)
       yield* session.accessToken
       yield* sandbox.revokeAccessTokens
       const answers = yield* herd(30, statusOf(api.get(entry.list)))
       assert.deepStrictEqual([...new Set(answers.map(Either.getOrNull))], [200])
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 
-  it.scoped(`law 10: ${name}: an API that refuses everything costs a handful of exchanges a minute`, () =>
+  it.scoped(`law 10: ${name}: an API that refuses everything costs a handful of token requests a minute`, () =>
     manually(function* (clock) {
       const { api, sandbox, wire } = yield* application(entry, { sandbox: { lifetime: "1 day" } })
       yield* sandbox.faults.inject("api", Faults.Status({ status: 401 }), Number.POSITIVE_INFINITY)
       const perMinute: Array<number> = []
       for (let minute = 0; minute < 3; minute++) {
-        const before = wire.exchanges()
+        const before = wire.tokenRequests()
         for (let i = 0; i < 15; i++) {
           assert.strictEqual(yield* statusOf(api.get(entry.list)), 401)
           yield* clock.advance("4 seconds")
         }
-        perMinute.push(wire.exchanges() - before)
+        perMinute.push(wire.tokenRequests() - before)
       }
       assert.isAtMost(Math.max(...perMinute), 6)
       assert.isAtMost(perMinute.at(-1) ?? 99, 2)
@@ -224,13 +226,13 @@ describe.each(entries)("the flight, with $name", (entry) => {
             assert.strictEqual(yield* tagOf(session.accessToken), "success")
             yield* clock.advance("2 seconds")
           }
-          assert.strictEqual(wire.exchanges(), 1, `${stated}`)
+          assert.strictEqual(wire.tokenRequests(), 1, `${stated}`)
         }
       })
     )
   }
 
-  it.scoped(`law 11: ${name}: tokens that are dead on arrival cost a handful of exchanges a minute`, () =>
+  it.scoped(`law 11: ${name}: tokens that are dead on arrival cost a handful of token requests a minute`, () =>
     manually(function* (clock) {
       const { api, sandbox, wire } = yield* application(entry, { renewal: "background" })
       // What is said of their lifetime is a lie.
@@ -242,12 +244,12 @@ describe.each(entries)("the flight, with $name", (entry) => {
         assert.isTrue(entry.rejections.includes(yield* statusOf(api.get(entry.list))))
         yield* clock.advance("4 seconds")
       }
-      assert.isAtMost(wire.exchanges(), 15)
+      assert.isAtMost(wire.tokenRequests(), 15)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
 
-  it.scoped(`law 11: ${name}: honest tokens of 2 seconds work, at about one exchange each`, () =>
+  it.scoped(`law 11: ${name}: honest tokens of 2 seconds work, at about one token request each`, () =>
     manually(function* (clock) {
       const { api, sandbox, wire } = yield* application(entry, { sandbox: { lifetime: "2 seconds" } })
       for (let i = 0; i < 40; i++) {
@@ -255,8 +257,8 @@ describe.each(entries)("the flight, with $name", (entry) => {
         yield* clock.advance("500 millis")
       }
       assert.strictEqual((yield* sandbox.report).rejections, 0)
-      assert.isAtMost(wire.exchanges(), 13)
-      assert.isAtLeast(wire.exchanges(), 10)
+      assert.isAtMost(wire.tokenRequests(), 13)
+      assert.isAtLeast(wire.tokenRequests(), 10)
     })
   )
 })
@@ -267,10 +269,10 @@ describe.each(refreshing)("the flight, with $name", (entry) => {
       const { sandbox, session, wire } = yield* passwordless(entry)
       yield* sandbox.revokeRefreshTokens
       yield* clock.advance("5 minutes")
-      const before = wire.exchanges()
+      const before = wire.tokenRequests()
       const results = yield* herd(50, session.accessToken)
       assert.isTrue(results.every((one) => Either.isLeft(one) && one.left._tag === "InvalidRefreshToken"))
-      assert.strictEqual(wire.exchanges(), before + 1)
+      assert.strictEqual(wire.tokenRequests(), before + 1)
     })
   )
 })

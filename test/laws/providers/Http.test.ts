@@ -4,12 +4,12 @@ import { Effect, Fiber, Schema, Stream } from "effect"
 import * as Faults from "../../../src/testing/Faults.js"
 import { manually } from "../../support/ManualClock.js"
 import { exhibits, Secrets, tap } from "../../support/secrets.js"
-import { application, settled, statusOf, tagOf, value } from "./harness.js"
+import { application, flush, statusOf, tagOf, value } from "./harness.js"
 import { type Entry, entries } from "./table.js"
 
 const elsewhere = "https://elsewhere.test"
 
-/** The exchange that renews. */
+/** The token request that renews. */
 const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 
 const Page = Schema.Struct({ content: Schema.Array(Schema.Struct({ id: Schema.Number })), last: Schema.Boolean })
@@ -91,7 +91,7 @@ describe.each(entries)("HTTP, with $name", (entry) => {
         assert.strictEqual(yield* tagOf(session.accessToken), "success")
         yield* sandbox.faults.inject(renewing(entry), Faults.Redirect({ location }))
         assert.strictEqual(yield* tagOf(session.refresh), "MalformedResponse")
-        assert.strictEqual(wire.exchanges(), 4)
+        assert.strictEqual(wire.tokenRequests(), 4)
         const known = (yield* sandbox.log).filter(({ endpoint }) => endpoint !== "unknown")
         assert.strictEqual(known.length, wire.sent.length)
         assert.isTrue(wire.sent.every(({ request }) => !request.url.startsWith(elsewhere)))
@@ -112,7 +112,7 @@ describe.each(entries)("HTTP, with $name", (entry) => {
         assert.include(first?.request.headers[entry.header], old)
         assert.include(second?.request.headers[entry.header], value(yield* session.accessToken))
         assert.notStrictEqual(value(yield* session.accessToken), old)
-        assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [2, 2])
+        assert.deepStrictEqual([wire.count("api"), wire.tokenRequests()], [2, 2])
         assert.strictEqual((yield* sandbox.report).complaints, 0)
       })
     )
@@ -123,16 +123,16 @@ describe.each(entries)("HTTP, with $name", (entry) => {
         const { api, wire } = yield* application(entry, {}, rejectingOnce(entry.list, status, released))
         assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
         assert.deepStrictEqual(released, [true])
-        assert.strictEqual(wire.exchanges(), 2)
+        assert.strictEqual(wire.tokenRequests(), 2)
       })
     )
 
-    it.scoped(`law 24: ${name}: a second ${status} goes to the caller, after one exchange`, () =>
+    it.scoped(`law 24: ${name}: a second ${status} goes to the caller, after one token request`, () =>
       manually(function* () {
         const { api, sandbox, wire } = yield* application(entry)
         yield* sandbox.faults.inject("api", Faults.Status({ status }), 2)
         assert.strictEqual(yield* statusOf(api.get(entry.list)), status)
-        assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [2, 2])
+        assert.deepStrictEqual([wire.count("api"), wire.tokenRequests()], [2, 2])
       })
     )
   }
@@ -148,26 +148,26 @@ describe.each(entries)("HTTP, with $name", (entry) => {
       })
       assert.strictEqual(yield* statusOf(api.execute(post)), 401)
       assert.strictEqual(wire.count("api"), 1)
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
-      assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [2, 2])
+      assert.deepStrictEqual([wire.count("api"), wire.tokenRequests()], [2, 2])
     })
   )
 
   const rejection = entry.rejections[0] ?? 401
-  for (const [status, header, exchanges] of [
+  for (const [status, header, tokenRequests] of [
     [rejection, undefined, 2],
     [rejection, 'Bearer error="invalid_token"', 2],
     [rejection, 'Bearer error="insufficient_scope", scope="admin"', 1],
     [rejection, 'Basic realm="elsewhere"', 1],
     ...entry.noRejection.map((status) => [status, undefined, 1] as const)
   ] as const) {
-    const told = exchanges === 2 ? "asks for a new token" : "is no rejection"
+    const told = tokenRequests === 2 ? "asks for a new token" : "is no rejection"
     it.scoped(`law 25: ${name}: a ${status} with ${header ?? "no challenge"} ${told}`, () =>
       manually(function* () {
         const { api, wire } = yield* application(entry, {}, challenging({ status, header }))
         assert.strictEqual(yield* statusOf(api.get("/challenge")), status)
-        assert.strictEqual(wire.exchanges(), exchanges)
+        assert.strictEqual(wire.tokenRequests(), tokenRequests)
       })
     )
   }
@@ -193,7 +193,7 @@ describe.each(entries)("HTTP, with $name", (entry) => {
       const retried = yield* Effect.fork(statusOf(HttpClient.retryTransient(api, { times: 2 }).get(entry.list)))
       yield* clock.advance("1 second")
       assert.strictEqual(yield* Fiber.join(retried), 200)
-      assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [6, 1])
+      assert.deepStrictEqual([wire.count("api"), wire.tokenRequests()], [6, 1])
       assert.strictEqual((yield* sandbox.report).complaints, 0)
     })
   )
@@ -203,7 +203,7 @@ describe.each(entries)("HTTP, with $name", (entry) => {
     "under a lost answer": Faults.Drop({ when: "after" }),
     "under a gateway's page": Faults.Body({ kind: "html" }),
     "under an odd access token": Faults.Token({ kind: "control" }),
-    "under a refusal": Faults.Answer({ status: 400, body: { error: "invalid_grant", detail: "no", success: false } }),
+    "under a refusal": Faults.Response({ status: 400, body: { error: "invalid_grant", detail: "no", success: false } }),
     "under a redirect": Faults.Redirect({ location: `${elsewhere}/login` })
   }
   it.scoped(`law 27: ${name}: no secret shows, whatever goes wrong`, () =>
@@ -254,12 +254,12 @@ describe.each(entries)("HTTP, with $name", (entry) => {
   )
 })
 
-it.scoped("law 25: oauth2: a 403 for want of a scope goes to the caller, without an exchange", () =>
+it.scoped("law 25: oauth2: a 403 for want of a scope goes to the caller, without a token request", () =>
   manually(function* () {
     for (const entry of entries.filter(({ name }) => name.startsWith("oauth2"))) {
       const { api, wire } = yield* application(entry)
       assert.strictEqual(yield* statusOf(api.get("/admin")), 403)
-      assert.deepStrictEqual([wire.count("api"), wire.exchanges()], [1, 1])
+      assert.deepStrictEqual([wire.count("api"), wire.tokenRequests()], [1, 1])
     }
   })
 )

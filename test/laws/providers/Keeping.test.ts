@@ -11,11 +11,11 @@ import { secret } from "../../support/harness.js"
 import { manually } from "../../support/ManualClock.js"
 import * as Records from "../../support/records.js"
 import {
+  flush,
   herd,
   manners,
   passwordless,
   polite,
-  settled,
   signedIn,
   statusOf,
   tagOf,
@@ -27,7 +27,7 @@ import { type Entry, entries, refreshing, rotating } from "./table.js"
 
 const full = new StoreFailure({ operation: "save", problem: "the disk is full" })
 
-/** The exchange that renews. */
+/** The token request that renews. */
 const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 
 /** The access token that a store keeps. */
@@ -57,7 +57,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       const { session, wire } = yield* world(entry, { store: slow })
       const readers = yield* Effect.fork(herd(10, session.accessToken))
       yield* clock.advance("1 second")
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       assert.isTrue(Option.isNone(yield* Fiber.poll(readers)))
       assert.strictEqual((yield* session.status).token, "none")
       yield* Deferred.succeed(saving, void 0)
@@ -80,12 +80,12 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* clock.advance("1 minute")
       assert.isTrue((yield* session.status).saved)
       assert.deepStrictEqual(accessTokenOf(yield* kept), Option.some(token))
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
 
-  it.scoped(`law 18: ${name}: a session that starts anew from the store asks for nothing`, () =>
+  it.scoped(`law 18: ${name}: a session that starts again from the store asks for nothing`, () =>
     manually(function* (clock) {
       const first = yield* signedIn(entry)
       const token = value(yield* first.session.accessToken)
@@ -99,11 +99,11 @@ describe.each(entries)("keeping, with $name", (entry) => {
       assert.strictEqual(second.wire.sent.length, 0)
       yield* clock.advance("2 minutes")
       yield* tagOf(second.session.accessToken)
-      assert.isAbove(second.wire.exchanges(), 0)
+      assert.isAbove(second.wire.tokenRequests(), 0)
     })
   )
 
-  it.scoped(`law 19: ${name}: what the store keeps of a later generation is taken over, and outlived by a log in`, () =>
+  it.scoped(`law 19: ${name}: what the store keeps of a later generation is taken over, and outlived by a login`, () =>
     manually(function* () {
       const { kept, session, store, wire } = yield* world(entry)
       const theirs = Token.make({ accessToken: secret("theirs"), lifetime: "1 hour" })
@@ -116,7 +116,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 30: ${name}: after a log out during an exchange, the late answer is neither saved nor seen`, () =>
+  it.scoped(`law 30: ${name}: after a logout during a token request, the late answer is neither saved nor seen`, () =>
     manually(function* (clock) {
       const w = yield* signedIn(entry)
       const answer = yield* w.wire.hold(renewing(entry))
@@ -125,19 +125,19 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* w.session.logout
       assert.strictEqual(yield* Fiber.join(waiter), "SignedOut")
       yield* answer.answer
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* tagOf(w.session.accessToken), "SignedOut")
       assert.isTrue(Option.isNone((yield* w.kept).tokens))
       yield* clock.advance("1 hour")
       assert.strictEqual(yield* tagOf(w.session.accessToken), "SignedOut")
-      assert.strictEqual(w.wire.exchanges(), 2)
-      // The set in hand, and the one that came too late.
+      assert.strictEqual(w.wire.tokenRequests(), 2)
+      // The set in force, and the one that came too late.
       assert.strictEqual(w.wire.count("revoke"), entry.revokes ? 2 : 0)
       assert.deepStrictEqual({ ...(yield* polite(w.sandbox)), familiesRevoked: 0 }, manners)
     })
   )
 
-  it.scoped(`law 30: ${name}: a log in wins over an exchange under way, whose callers get its token`, () =>
+  it.scoped(`law 30: ${name}: a login wins over a token request under way, whose callers get its token`, () =>
     manually(function* () {
       const w = yield* signedIn(entry)
       const late = yield* w.wire.hold(renewing(entry))
@@ -146,7 +146,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       const mine = value(yield* w.session.login)
       assert.strictEqual(value(yield* Fiber.join(waiter)), mine)
       yield* late.answer
-      yield* settled
+      yield* flush
       assert.strictEqual(value(yield* w.session.accessToken), mine)
       assert.deepStrictEqual(accessTokenOf(yield* w.kept), Option.some(mine))
       assert.strictEqual(yield* judged(entry, w, mine), 200)
@@ -154,7 +154,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 30: ${name}: 20 callers that log in at once make one log in`, () =>
+  it.scoped(`law 30: ${name}: 20 callers that login at once make one login`, () =>
     manually(function* () {
       const { sandbox, session, wire } = yield* world(entry)
       const results = yield* herd(20, session.login)
@@ -164,24 +164,22 @@ describe.each(entries)("keeping, with $name", (entry) => {
     })
   )
 
-  it.scoped(
-    `law 30: ${name}: a log out is told to the server where it can be, and is one at once where it cannot`,
-    () =>
-      manually(function* () {
-        const w = yield* signedIn(entry)
-        const token = value(yield* w.session.accessToken)
-        yield* w.session.logout
-        assert.strictEqual((yield* w.session.status).state, "signed-out")
-        assert.isTrue(Option.isNone((yield* w.kept).tokens))
-        assert.strictEqual((yield* w.sandbox.report).revocations, entry.revokes ? 1 : 0)
-        assert.strictEqual(yield* judged(entry, w, token), entry.revokes ? 401 : 200)
-        // And with the server out of reach.
-        const off = yield* signedIn(entry)
-        yield* off.sandbox.faults.inject("revoke", Faults.Drop({ when: "before" }))
-        yield* off.session.logout
-        assert.strictEqual(yield* tagOf(off.session.accessToken), "SignedOut")
-        assert.strictEqual(yield* tagOf(off.session.login), "success")
-      })
+  it.scoped(`law 30: ${name}: a logout is told to the server where it can be, and is one at once where it cannot`, () =>
+    manually(function* () {
+      const w = yield* signedIn(entry)
+      const token = value(yield* w.session.accessToken)
+      yield* w.session.logout
+      assert.strictEqual((yield* w.session.status).state, "signed-out")
+      assert.isTrue(Option.isNone((yield* w.kept).tokens))
+      assert.strictEqual((yield* w.sandbox.report).revocations, entry.revokes ? 1 : 0)
+      assert.strictEqual(yield* judged(entry, w, token), entry.revokes ? 401 : 200)
+      // And with the server out of reach.
+      const off = yield* signedIn(entry)
+      yield* off.sandbox.faults.inject("revoke", Faults.Drop({ when: "before" }))
+      yield* off.session.logout
+      assert.strictEqual(yield* tagOf(off.session.accessToken), "SignedOut")
+      assert.strictEqual(yield* tagOf(off.session.login), "success")
+    })
   )
 
   it.scoped(`law 31: ${name}: closing waits for the answer under way, and keeps it`, () =>
@@ -213,7 +211,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       const { sandbox, session } = yield* Scope.extend(signedIn(entry, options), scope)
       yield* sandbox.faults.inject(renewing(entry), Faults.Delay({ duration: "1 hour" }))
       const caller = yield* Effect.fork(tagOf(session.refresh))
-      yield* settled
+      yield* flush
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* clock.advance("9999 millis")
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
@@ -224,7 +222,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 32: ${name}: an observer sees each status in order, and delays nobody`, () =>
+  it.scoped(`law 32: ${name}: an observer sees each status in order, and delays no one`, () =>
     manually(function* (clock) {
       const { session, wire } = yield* signedIn(entry)
       const seen: Array<Status.Status> = []
@@ -232,9 +230,9 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* Effect.fork(Stream.runForEach(session.changes, () => Effect.never))
       yield* Effect.fork(Stream.runForEach(session.changes, () => Effect.die("an observer's own fault")))
       yield* Effect.fork(Stream.runForEach(session.changes, () => session.accessToken))
-      yield* settled
+      yield* flush
       yield* session.refresh
-      yield* settled
+      yield* flush
       yield* session.logout
       yield* clock.advance("1 second")
       const told = seen.map(({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`)
@@ -242,7 +240,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
         told.filter((one, i) => one !== told[i - 1]),
         ["signed-in 1", "signed-in 1 inFlight", "signed-in 2", "signed-out 3"]
       )
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 })
@@ -258,7 +256,7 @@ describe.each(refreshing)("keeping, with $name", (entry) => {
       yield* session.adopt(Token.make({ refreshToken: other }))
       const token = value(yield* Fiber.join(waiter))
       yield* late.answer
-      yield* settled
+      yield* flush
       assert.strictEqual(value(yield* session.accessToken), token)
       assert.strictEqual(wire.presented().at(-1), value(other))
       assert.deepStrictEqual({ ...(yield* polite(sandbox)), familiesRevoked: 0, atOnce: 1 }, manners)
@@ -268,7 +266,7 @@ describe.each(refreshing)("keeping, with $name", (entry) => {
 
 describe.each(rotating)("keeping, with $name", (entry) => {
   it.scoped(
-    `laws 18 and 21: ${entry.name}: while nothing can be saved, the token in hand is served and no refresh token is sent`,
+    `laws 18 and 21: ${entry.name}: while nothing can be saved, the token in force is served and no refresh token is sent`,
     () =>
       manually(function* (clock) {
         const { kept, sandbox, session, store, wire } = yield* signedIn(entry, {

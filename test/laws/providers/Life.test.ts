@@ -7,7 +7,7 @@ import { manually } from "../../support/ManualClock.js"
 import { application, manners, passwordless, polite, signedIn, statusOf, tagOf, value, world } from "./harness.js"
 import { type Entry, entries, refreshing } from "./table.js"
 
-/** The exchange that renews. */
+/** The token request that renews. */
 const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 
 describe.each(entries)("life, with $name", (entry) => {
@@ -26,13 +26,13 @@ describe.each(entries)("life, with $name", (entry) => {
         for (let life = 1; life <= 2; life++) {
           const start = latest()
           yield* clock.advance("3597 seconds")
-          for (let second = 0; second < 5 && wire.exchanges() === life; second++) {
+          for (let second = 0; second < 5 && wire.tokenRequests() === life; second++) {
             yield* clock.advance("1 second")
             assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
           }
           assert.isAtLeast(latest() - start, 3_599_000)
           assert.isAtMost(latest() - start, 3_601_000)
-          assert.strictEqual(wire.exchanges(), life + 1)
+          assert.strictEqual(wire.tokenRequests(), life + 1)
         }
         assert.strictEqual((yield* sandbox.report).rejections, 0)
         assert.deepStrictEqual(yield* polite(sandbox), manners)
@@ -40,7 +40,7 @@ describe.each(entries)("life, with $name", (entry) => {
     )
 
     it.scoped(
-      `law 29: ${name}: a day of 1-hour tokens, the server ${told}: no rejection, one exchange a lifetime`,
+      `law 29: ${name}: a day of 1-hour tokens, the server ${told}: no rejection, one token request a lifetime`,
       () =>
         manually(function* (clock) {
           const options = { sandbox: { lifetime: "1 hour", clockOffset }, renewal: "background" } as const
@@ -53,8 +53,8 @@ describe.each(entries)("life, with $name", (entry) => {
           const { logins, refreshes, rejections } = yield* sandbox.report
           assert.strictEqual(rejections, 0)
           // Renewed after 54.5 to 55 minutes each.
-          assert.isAtLeast(wire.exchanges(), 27)
-          assert.isAtMost(wire.exchanges(), 28)
+          assert.isAtLeast(wire.tokenRequests(), 27)
+          assert.isAtMost(wire.tokenRequests(), 28)
           assert.strictEqual(entry.refreshes ? logins : refreshes, entry.refreshes ? entry.steps : 0)
           assert.deepStrictEqual(yield* polite(sandbox), manners)
         })
@@ -70,9 +70,9 @@ describe.each(entries)("life, with $name", (entry) => {
         const token = value(yield* session.accessToken)
         yield* clock.advance("25 days")
         yield* clock.advance("1410 minutes")
-        assert.strictEqual(wire.exchanges(), 1)
+        assert.strictEqual(wire.tokenRequests(), 1)
         yield* clock.advance("26 minutes")
-        assert.strictEqual(wire.exchanges(), 2)
+        assert.strictEqual(wire.tokenRequests(), 2)
         assert.notStrictEqual(value(yield* session.accessToken), token)
       })
   )
@@ -83,8 +83,8 @@ describe.each(entries)("life, with $name", (entry) => {
       yield* sandbox.faults.inject(renewing(entry), Faults.Status({ status: 503 }), Number.POSITIVE_INFINITY)
       yield* clock.advance("10 minutes")
       // 6 minutes of attempts: half a minute apart, but for the first few.
-      assert.isAtLeast(wire.exchanges(), 12)
-      assert.isAtMost(wire.exchanges(), 26)
+      assert.isAtLeast(wire.tokenRequests(), 12)
+      assert.isAtMost(wire.tokenRequests(), 26)
       yield* sandbox.faults.clear
       yield* clock.advance("30 seconds")
       assert.strictEqual((yield* session.status).token, "fresh")
@@ -92,30 +92,30 @@ describe.each(entries)("life, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 29: ${name}: it stops at a log out, starts again with a log in, and ends with its scope`, () =>
+  it.scoped(`law 29: ${name}: it stops at a logout, starts again with a login, and ends with its scope`, () =>
     manually(function* (clock) {
       const scope = yield* Scope.make()
       const { session, wire } = yield* Scope.extend(signedIn(entry, { renewal: true }), scope)
       yield* session.logout
       yield* clock.advance("1 hour")
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       yield* session.login
       yield* clock.advance("9 minutes")
-      assert.strictEqual(wire.exchanges(), 4)
+      assert.strictEqual(wire.tokenRequests(), 4)
       yield* Scope.close(scope, Exit.void)
       yield* clock.advance("1 day")
-      assert.strictEqual(wire.exchanges(), 4)
+      assert.strictEqual(wire.tokenRequests(), 4)
     })
   )
 
-  it.scoped(`law 29: ${name}: with renewal on use, nothing is sent that nobody asked for`, () =>
+  it.scoped(`law 29: ${name}: with renewal on use, nothing is sent that no one asked for`, () =>
     manually(function* (clock) {
       const { session, wire } = yield* application(entry, { renewal: "on-use" })
       yield* session.accessToken
       yield* clock.advance("1 day")
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       assert.strictEqual(yield* tagOf(session.accessToken), "success")
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 })
@@ -125,14 +125,14 @@ describe.each(refreshing)("life, with $name", (entry) => {
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* passwordless(entry, { renewal: true })
       yield* sandbox.revokeRefreshTokens
-      const before = wire.exchanges()
+      const before = wire.tokenRequests()
       yield* clock.advance("6 hours")
-      assert.strictEqual(wire.exchanges(), before + 1)
+      assert.strictEqual(wire.tokenRequests(), before + 1)
       assert.strictEqual((yield* session.status).state, "failed")
       yield* session.adopt(Token.make({ refreshToken: secret(yield* sandbox.mintRefreshToken) }))
       yield* session.accessToken
       yield* clock.advance("9 minutes")
-      assert.strictEqual(wire.exchanges(), before + 4)
+      assert.strictEqual(wire.tokenRequests(), before + 4)
     })
   )
 

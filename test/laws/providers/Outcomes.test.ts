@@ -5,7 +5,7 @@ import * as Token from "../../../src/token/Token.js"
 import { secret } from "../../support/harness.js"
 import { type ManualClock, manually } from "../../support/ManualClock.js"
 import * as Records from "../../support/records.js"
-import { herd, manners, passwordless, polite, settled, signedIn, tagOf, user, value, world } from "./harness.js"
+import { flush, herd, manners, passwordless, polite, signedIn, tagOf, user, value, world } from "./harness.js"
 import { type Entry, entries, password, refreshing, rotating, teletracker, violet } from "./table.js"
 
 const status = (status: number) => Faults.Status({ status })
@@ -30,7 +30,7 @@ const atExpiry = (entry: Entry, clock: ManualClock, options: Parameters<typeof w
 describe.each(refreshing)("outcomes, with $name", (entry) => {
   const { name, rotation } = entry
 
-  it.scoped(`law 12: ${name}: what was not spent is presented again, the same refresh token, without a log in`, () =>
+  it.scoped(`law 12: ${name}: what was not spent is presented again, the same refresh token, without a login`, () =>
     manually(function* (clock) {
       for (const [title, fault] of Object.entries(unspent)) {
         const { sandbox, session, wire } = yield* atExpiry(entry, clock)
@@ -47,7 +47,7 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
   )
 
   const after =
-    rotation === "none" ? "it is presented again by itself, without a log in" : "it is not: one log in takes its place"
+    rotation === "none" ? "it is presented again by itself, without a login" : "it is not: one login takes its place"
   it.scoped(`law 12: ${name}: after an unknown outcome ${after}`, () =>
     manually(function* (clock) {
       for (const [title, fault] of Object.entries(unknown)) {
@@ -64,23 +64,23 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 14: ${name}: a refused refresh leads to a log in, in the same flight`, () =>
+  it.scoped(`law 14: ${name}: a refused refresh leads to a login, in the same flight`, () =>
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* atExpiry(entry, clock)
       yield* sandbox.revokeRefreshTokens
       const results = yield* herd(50, session.accessToken)
       assert.isTrue(results.every(Either.isRight))
       assert.deepStrictEqual([wire.count("refresh"), wire.count("login")], [1, 2])
-      assert.strictEqual((yield* sandbox.report).maxConcurrentExchanges, 1)
+      assert.strictEqual((yield* sandbox.report).maxConcurrentTokenRequests, 1)
     })
   )
 
-  it.scoped(`law 14: ${name}: without credentials it is the end, and nobody asks the server again`, () =>
+  it.scoped(`law 14: ${name}: without credentials it is the end, and no one asks the server again`, () =>
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* passwordless(entry)
       yield* sandbox.revokeRefreshTokens
       yield* clock.advance("4 minutes")
-      const before = wire.exchanges()
+      const before = wire.tokenRequests()
       for (let i = 0; i < 6; i++) {
         assert.strictEqual(yield* tagOf(session.accessToken), "success", "the valid token is served to its end")
         yield* clock.advance("10 seconds")
@@ -89,7 +89,7 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
         assert.strictEqual(yield* tagOf(session.accessToken), "InvalidRefreshToken")
         yield* clock.advance("10 minutes")
       }
-      assert.strictEqual(wire.exchanges(), before + 1)
+      assert.strictEqual(wire.tokenRequests(), before + 1)
     })
   )
 
@@ -129,23 +129,23 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 15: ${name}: one that the server says has expired leads to a log in, or is the end`, () =>
+  it.scoped(`law 15: ${name}: one that the server says has expired leads to a login, or is the end`, () =>
     manually(function* (clock) {
       const expired = yield* passwordless(entry, { sandbox: { refreshLifetime: "10 minutes" } })
       const minted = secret(yield* expired.sandbox.mintRefreshToken)
       yield* clock.advance("10 minutes")
       // Nothing tells the session how old this one is.
       yield* expired.session.adopt(Token.make({ refreshToken: minted }))
-      const before = expired.wire.exchanges()
+      const before = expired.wire.tokenRequests()
       for (let i = 0; i < 5; i++) {
         assert.include(["TokenExpired", "InvalidRefreshToken"], yield* tagOf(expired.session.accessToken))
         yield* clock.advance("1 hour")
       }
-      assert.strictEqual(expired.wire.exchanges(), before + 1)
+      assert.strictEqual(expired.wire.tokenRequests(), before + 1)
     })
   )
 
-  it.scoped(`law 17: ${name}: a log in never follows a transient failure of a refresh`, () =>
+  it.scoped(`law 17: ${name}: a login never follows a transient failure of a refresh`, () =>
     manually(function* (clock) {
       const lasting = rotation === "none" ? { ...unspent, ...unknown } : unspent
       for (const [title, fault] of Object.entries(lasting)) {
@@ -236,7 +236,7 @@ describe.each(entries.filter(({ hasSecret }) => hasSecret))("a refused client, w
         assert.strictEqual(yield* tagOf(session.accessToken), "Misconfigured")
         yield* clock.advance("1 hour")
       }
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
     })
   )
 })
@@ -248,14 +248,14 @@ describe.each(entries.filter(({ needsPassword }) => needsPassword))("refused cre
       yield* sandbox.setPassword("another")
       const at: Array<number> = []
       for (let minute = 0; minute < 70; minute++) {
-        const before = wire.exchanges()
+        const before = wire.tokenRequests()
         assert.strictEqual(yield* tagOf(session.accessToken), "InvalidCredentials")
         yield* tagOf(session.login)
-        if (wire.exchanges() > before) at.push(minute)
+        if (wire.tokenRequests() > before) at.push(minute)
         yield* clock.advance("1 minute")
       }
       assert.deepStrictEqual(at, [0, 1, 3, 7, 15, 31, 63])
-      assert.strictEqual(wire.exchanges(), at.length)
+      assert.strictEqual(wire.tokenRequests(), at.length)
     })
   )
 
@@ -265,12 +265,12 @@ describe.each(entries.filter(({ needsPassword }) => needsPassword))("refused cre
       const credentials = Effect.sync(() => ({ username: secret("test-user@example.com"), password }))
       const { sandbox, session, wire } = yield* world(entry, { credentials })
       for (let i = 0; i < 5; i++) assert.strictEqual(yield* tagOf(session.accessToken), "InvalidCredentials")
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       password = user.password
       yield* clock.advance("1 second")
       const all = yield* herd(20, session.accessToken)
       assert.isTrue(all.every(Either.isRight))
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
@@ -287,7 +287,7 @@ const lost = (entry: Entry, clock: ManualClock, options: Parameters<typeof world
     yield* w.sandbox.faults.inject("refresh", Faults.Drop({ when: "after" }))
     yield* clock.advance("4 minutes")
     assert.strictEqual(value(yield* w.session.accessToken), token)
-    yield* settled
+    yield* flush
     const since = () => ({
       refresh: w.wire.count("refresh") - before.refresh,
       login: w.wire.count("login") - before.login
@@ -307,7 +307,7 @@ describe.each(rotating)("an answer lost after rotation, with $name", (entry) => 
   const { name } = entry
   const strict = { rotation: "single-use" } as const
 
-  it.scoped(`law 13: ${name}: with a password, the valid token is served to its end, then one log in, no loop`, () =>
+  it.scoped(`law 13: ${name}: with a password, the valid token is served to its end, then one login, no loop`, () =>
     manually(function* (clock) {
       const { sandbox, session, since, toItsEnd } = yield* lost(entry, clock, { sandbox: strict, renewal: true })
       yield* toItsEnd
@@ -355,13 +355,13 @@ describe.each(rotating)("an answer lost after rotation, with $name", (entry) => 
 })
 
 describe.each([teletracker, password])("a reuse window, with $name", (entry) => {
-  it.scoped(`law 13: ${entry.name}: declared and honoured, a lost answer is recovered without a log in`, () =>
+  it.scoped(`law 13: ${entry.name}: declared and honoured, a lost answer is recovered without a login`, () =>
     manually(function* (clock) {
       const window = { sandbox: { reuseWindow: "30 seconds" }, reuseWindow: "30 seconds" } as const
       const w = yield* lost(entry, clock, window)
       yield* clock.advance("1 second")
       yield* w.session.accessToken
-      yield* settled
+      yield* flush
       assert.notStrictEqual(value(yield* w.session.accessToken), w.token)
       assert.deepStrictEqual(w.since(), { refresh: 2, login: 0 })
       assert.deepStrictEqual(yield* polite(w.sandbox), manners)
@@ -390,7 +390,7 @@ it.scoped("law 13: violet: a lost answer costs nothing: the same refresh token i
     const w = yield* lost(violet, clock, { credentials: "none" })
     yield* clock.advance("1 second")
     yield* w.session.accessToken
-    yield* settled
+    yield* flush
     assert.notStrictEqual(value(yield* w.session.accessToken), w.token)
     assert.deepStrictEqual(w.since(), { refresh: 2, login: 0 })
     assert.strictEqual(new Set(w.wire.presented()).size, 1)

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Effect, Either, Exit, Fiber, Option } from "effect"
 import { manually } from "../../support/ManualClock.js"
-import { application, herd, manners, polite, settled, signedIn, statusOf, tagOf, value, world } from "./harness.js"
+import { application, flush, herd, manners, polite, signedIn, statusOf, tagOf, value, world } from "./harness.js"
 import { entries } from "./table.js"
 
 describe.each(entries)("reading, with $name", (entry) => {
@@ -22,7 +22,7 @@ describe.each(entries)("reading, with $name", (entry) => {
     })
   )
 
-  it.scoped(`law 2: ${name}: a stale token is answered at once, and exactly one exchange runs behind`, () =>
+  it.scoped(`law 2: ${name}: a stale token is answered at once, and exactly one token request runs behind`, () =>
     manually(function* (clock) {
       const { sandbox, session, wire } = yield* signedIn(entry)
       const old = value(yield* session.accessToken)
@@ -33,14 +33,14 @@ describe.each(entries)("reading, with $name", (entry) => {
       yield* answer.arrived
       assert.strictEqual(value(yield* session.accessToken), old)
       yield* answer.answer
-      yield* settled
+      yield* flush
       assert.notStrictEqual(value(yield* session.accessToken), old)
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
   )
 
-  it.scoped(`law 2: ${name}: an expired token is never answered; its reader waits for the exchange`, () =>
+  it.scoped(`law 2: ${name}: an expired token is never answered; its reader waits for the token request`, () =>
     manually(function* (clock) {
       const { session, wire } = yield* signedIn(entry)
       const old = value(yield* session.accessToken)
@@ -48,7 +48,7 @@ describe.each(entries)("reading, with $name", (entry) => {
       const answer = yield* wire.hold(entry.refreshes ? "refresh" : "login")
       const reader = yield* Effect.fork(session.accessToken)
       yield* answer.arrived
-      yield* settled
+      yield* flush
       assert.isTrue(Option.isNone(yield* Fiber.poll(reader)))
       yield* answer.answer
       assert.notStrictEqual(value(yield* Fiber.join(reader)), old)
@@ -62,10 +62,10 @@ describe.each(entries)("reading, with $name", (entry) => {
         yield* session.accessToken
         yield* clock.advance("1 second")
       }
-      assert.strictEqual(wire.exchanges(), 1)
+      assert.strictEqual(wire.tokenRequests(), 1)
       yield* session.accessToken
-      yield* settled
-      assert.strictEqual(wire.exchanges(), 2)
+      yield* flush
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 
@@ -118,7 +118,7 @@ describe.each(entries)("reading, with $name", (entry) => {
       assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
       assert.notStrictEqual(value(yield* session.accessToken), old)
       assert.strictEqual((yield* sandbox.report).rejections, 1)
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 
@@ -129,7 +129,7 @@ describe.each(entries)("reading, with $name", (entry) => {
       yield* clock.setWall("1 hour", -1)
       yield* clock.advance("5 minutes")
       assert.notStrictEqual(value(yield* session.accessToken), old)
-      assert.strictEqual(wire.exchanges(), 2)
+      assert.strictEqual(wire.tokenRequests(), 2)
     })
   )
 

@@ -10,11 +10,11 @@ import * as Session from "../../../src/session/Session.js"
 import { type Service, TokenStore } from "../../../src/store/TokenStore.js"
 import * as Token from "../../../src/token/Token.js"
 import { user, watchedStore } from "../../support/harness.js"
-import { settle } from "../../support/ManualClock.js"
+import { flush as flushOnce } from "../../support/ManualClock.js"
 import * as Records from "../../support/records.js"
 import type { Entry, ProviderOptions, SandboxOptions } from "./table.js"
 
-/** What a request is for. The second step of a log in is `code`. */
+/** What a request is for. The second step of a login is `code`. */
 export type Kind = "login" | "code" | "refresh" | "revoke" | "metadata" | "api"
 
 /** One request as it left the application. */
@@ -43,7 +43,7 @@ const kindOf = (path: string, body: Readonly<Record<string, unknown>>): Kind => 
 /** A client that takes down what is sent, and holds answers back. */
 export const wiretap = (client: HttpClient.HttpClient) => {
   const sent: Array<Sent> = []
-  const held: Array<{ readonly kind: Kind; readonly hold: <A>(answer: A) => Effect.Effect<A> }> = []
+  const paused: Array<{ readonly kind: Kind; readonly hold: <A>(answer: A) => Effect.Effect<A> }> = []
   const tapped = HttpClient.make((request, url) =>
     Effect.gen(function* () {
       const body = bodyOf(request)
@@ -51,8 +51,8 @@ export const wiretap = (client: HttpClient.HttpClient) => {
       const presented = kind === "refresh" ? (request.headers["x-violet-token"] ?? body.refresh_token) : undefined
       const refreshToken = typeof presented === "string" ? presented : undefined
       sent.push({ kind, at: yield* Clock.currentTimeMillis, request, refreshToken })
-      const place = held.findIndex((one) => one.kind === kind)
-      const [holder] = place === -1 ? [] : held.splice(place, 1)
+      const place = paused.findIndex((one) => one.kind === kind)
+      const [holder] = place === -1 ? [] : paused.splice(place, 1)
       const answer = yield* client.execute(request)
       return holder === undefined ? answer : yield* holder.hold(answer)
     })
@@ -62,8 +62,8 @@ export const wiretap = (client: HttpClient.HttpClient) => {
     client: tapped,
     sent,
     count,
-    /** Log ins and refreshes, however many requests a log in takes. */
-    exchanges: () => count("login", "refresh"),
+    /** Logins and refreshes, however many requests a login takes. */
+    tokenRequests: () => count("login", "refresh"),
     /** The refresh tokens that were presented, in order. */
     presented: () => sent.flatMap(({ refreshToken }) => (refreshToken === undefined ? [] : [refreshToken])),
     /** Holds back the answer to the next request of a kind; the server has done its part by then. */
@@ -71,7 +71,7 @@ export const wiretap = (client: HttpClient.HttpClient) => {
       Effect.gen(function* () {
         const arrived = yield* Deferred.make<void>()
         const release = yield* Deferred.make<void>()
-        held.push({
+        paused.push({
           kind,
           hold: (answer) =>
             Effect.zipRight(Deferred.succeed(arrived, void 0), Effect.as(Deferred.await(release), answer))
@@ -110,7 +110,7 @@ export const world = Effect.fnUntraced(function* (entry: Entry, options: Options
     wire.client
   )
   const session = yield* Session.make({
-    // Nobody moves the clock while a test ends.
+    // No one moves the clock while a test ends.
     shutdownDeadline: "0 seconds",
     key: "key",
     ...given
@@ -164,7 +164,7 @@ export const application = Effect.fnUntraced(function* (
 })
 
 /** Lets every fiber and every promise get as far as it can. */
-export const settled: Effect.Effect<void> = Effect.repeatN(settle, 3)
+export const flush: Effect.Effect<void> = Effect.repeatN(flushOnce, 3)
 
 /** The name of the error that an effect fails with. */
 export const tagOf = <A>(effect: Effect.Effect<A, AuthError.AuthError>): Effect.Effect<string> =>
@@ -180,11 +180,14 @@ export const isTyped = (error: unknown): boolean => AuthError.isAuthError(error)
 
 /** A polite client: it kept to the protocol, never presented a spent token, never asked twice at once. */
 export const polite = (sandbox: World["sandbox"]) =>
-  Effect.map(sandbox.report, ({ complaints, familiesRevoked, maxConcurrentExchanges, reuses }) => ({
-    complaints,
-    reuses,
-    familiesRevoked,
-    atOnce: Math.min(maxConcurrentExchanges, 2)
-  }))
+  Effect.map(
+    sandbox.report,
+    ({ complaints, familiesRevoked, maxConcurrentTokenRequests: maxConcurrentExchanges, reuses }) => ({
+      complaints,
+      reuses,
+      familiesRevoked,
+      atOnce: Math.min(maxConcurrentExchanges, 2)
+    })
+  )
 
 export const manners = { complaints: 0, reuses: 0, familiesRevoked: 0, atOnce: 1 }

@@ -15,7 +15,7 @@ import * as OAuth2Sandbox from "../../../src/testing/OAuth2Sandbox.js"
 import * as TeleTrackerSandbox from "../../../src/testing/TeleTrackerSandbox.js"
 import * as VioletSandbox from "../../../src/testing/VioletSandbox.js"
 
-export interface SandboxOptions extends Sandbox.Options {
+export interface SandboxOptions extends Sandbox.SandboxOptions {
   /** How long the server forgives a spent refresh token a second use. */
   readonly reuseWindow?: Duration.DurationInput | undefined
   /** What becomes of a refresh token that is used, at servers where that is a setting. */
@@ -53,11 +53,11 @@ export interface Entry {
   readonly rotation: AuthProvider.Service["rotation"]
   /** A sandbox whose access tokens live for 5 minutes unless told otherwise. */
   readonly open: (options?: SandboxOptions) => Effect.Effect<Opened>
-  /** Whether there are refresh tokens; without, every exchange is a log in. */
+  /** Whether there are refresh tokens; without, every token request is a login. */
   readonly refreshes: boolean
-  /** Whether a log in needs user name and password. */
+  /** Whether a login needs user name and password. */
   readonly needsPassword: boolean
-  /** How many requests a log in takes. */
+  /** How many requests a login takes. */
   readonly steps: number
   /** The statuses by which the API may reject a token. */
   readonly rejections: ReadonlyArray<number>

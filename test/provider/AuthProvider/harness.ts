@@ -44,7 +44,7 @@ const refusals: Readonly<Record<string, Protocol.ErrorMeaning>> = {
   stranger: refusedClient
 }
 
-/** An API that nobody knows, as an application would describe it. */
+/** An API that no one knows, as an application would describe it. */
 export const acme: Acme = {
   name: "acme",
   baseUrl: "https://api.acme.test/v2",
@@ -94,9 +94,9 @@ export const server = (reply: Reply) => {
 export const make = (client: HttpClient.HttpClient, more: Partial<Acme> = {}) =>
   Effect.provideService(AuthProvider.make({ ...acme, ...more }), HttpClient.HttpClient, client)
 
-export const held = Token.make({ accessToken: secret("test-access"), refreshToken: secret("test-refresh") })
+export const paused = Token.make({ accessToken: secret("test-access"), refreshToken: secret("test-refresh") })
 
-/** The provider over a client that answers so, and each of its exchanges. */
+/** The provider over a client that answers so, and each of its token requests. */
 export const setup = Effect.fnUntraced(function* (reply: Reply, more: Partial<Acme> = {}) {
   const { client, sent } = server(reply)
   const provider = yield* make(client, more)
@@ -104,8 +104,8 @@ export const setup = Effect.fnUntraced(function* (reply: Reply, more: Partial<Ac
     provider,
     sent,
     login: Option.getOrThrow(provider.login(Option.some(user))),
-    refresh: provider.refresh(held),
-    revoke: Option.getOrThrow(provider.revoke)(held)
+    refresh: provider.refresh(paused),
+    revoke: Option.getOrThrow(provider.revoke)(paused)
   }
 })
 
@@ -116,7 +116,7 @@ export const application = Effect.fnUntraced(function* (
   options: Auth.Options = {}
 ) {
   const context = yield* Layer.build(
-    // Nobody moves the clock while a test ends.
+    // No one moves the clock while a test ends.
     Auth.layer(AuthProvider.make({ ...acme, ...more }), { renewal: "on-use", shutdownDeadline: 0, ...options }).pipe(
       Layer.provide([Credentials.layer(user), Layer.succeed(HttpClient.HttpClient, client)])
     )

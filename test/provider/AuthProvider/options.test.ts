@@ -138,7 +138,7 @@ describe("AuthProvider.make", () => {
         AuthProvider.make({ ...rest, tokens, errorMeaning, rotation: "sometimes" }),
         // @ts-expect-error tokens cannot be found in no answer
         AuthProvider.make({ ...rest, errorMeaning }),
-        // @ts-expect-error a Schema has nobody to give it a service
+        // @ts-expect-error a Schema has no one to give it a service
         AuthProvider.make({ ...rest, errorMeaning, response: Schema.Struct({ access: needy }), tokens: () => ({}) }),
         // @ts-expect-error a field of a body is text, a number, or redacted
         Protocol.json("auth/login", { remember: true })

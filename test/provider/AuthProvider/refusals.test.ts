@@ -78,9 +78,9 @@ describe("AuthProvider.make", () => {
           [429, "not-spent"]
         ] as const) {
           const { login, refresh, revoke } = yield* setup(() => Response.json({ error: "wrong" }, { status }))
-          const exchanges: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
-          for (const exchange of exchanges) {
-            assert.deepInclude(about(yield* Effect.flip(exchange)), { _tag: "NetworkFailure", status, outcome })
+          const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
+          for (const tokenRequest of tokenRequests) {
+            assert.deepInclude(about(yield* Effect.flip(tokenRequest)), { _tag: "NetworkFailure", status, outcome })
           }
         }
       })
@@ -101,9 +101,9 @@ describe("AuthProvider.make", () => {
         Effect.gen(function* () {
           for (const status of [400, 401, 403, 404, 418]) {
             const { login, refresh, revoke } = yield* setup(() => answer(status))
-            const exchanges: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
-            for (const exchange of exchanges) {
-              const error = yield* Effect.flip(exchange)
+            const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
+            for (const tokenRequest of tokenRequests) {
+              const error = yield* Effect.flip(tokenRequest)
               assert.deepInclude(about(error), { _tag: "MalformedResponse", outcome: "unknown", status })
               assert.notMatch(JSON.stringify(error) + error.message, /test-(message|granted)/)
             }

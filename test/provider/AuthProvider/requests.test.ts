@@ -6,11 +6,11 @@ import * as AuthProvider from "../../../src/provider/AuthProvider.js"
 import * as Protocol from "../../../src/provider/Protocol.js"
 import * as Token from "../../../src/token/Token.js"
 import { secret, user } from "../../support/harness.js"
-import { type Acme, about, acme, granted, held, make, never, server, setup } from "./harness.js"
+import { type Acme, about, acme, granted, make, never, paused, server, setup } from "./harness.js"
 
 describe("AuthProvider.make", () => {
   describe("requests", () => {
-    it.effect("each exchange sends what the description says, asks for JSON, and carries no access token", () =>
+    it.effect("each token request sends what the description says, asks for JSON, and carries no access token", () =>
       Effect.gen(function* () {
         const { login, refresh, revoke, sent } = yield* setup(granted)
         yield* login
@@ -53,7 +53,7 @@ describe("AuthProvider.make", () => {
       ["http://localhost/token", "http://localhost/token"]
     ]
     for (const [url, href] of urls) {
-      it.effect(`an exchange with ${url} goes to ${href}`, () =>
+      it.effect(`a token request with ${url} goes to ${href}`, () =>
         Effect.gen(function* () {
           for (const baseUrl of ["https://api.acme.test/v2", new URL("https://api.acme.test/v2/")]) {
             const to = Protocol.json(url, {})
@@ -86,7 +86,7 @@ describe("AuthProvider.make", () => {
       "http://[",
       "https://api acme.test/token"
     ]) {
-      it.effect(`an exchange with ${url} is Misconfigured, and nothing is sent`, () =>
+      it.effect(`a token request with ${url} is Misconfigured, and nothing is sent`, () =>
         Effect.gen(function* () {
           const to = Protocol.json(url, {})
           const { login, refresh, revoke, sent } = yield* setup(granted, {
@@ -94,16 +94,16 @@ describe("AuthProvider.make", () => {
             refresh: () => to,
             revoke: () => Option.some(to)
           })
-          const exchanges: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
-          for (const exchange of exchanges) {
-            assert.deepInclude(about(yield* Effect.flip(exchange)), { _tag: "Misconfigured", field: "acme" })
+          const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
+          for (const tokenRequest of tokenRequests) {
+            assert.deepInclude(about(yield* Effect.flip(tokenRequest)), { _tag: "Misconfigured", field: "acme" })
           }
           assert.deepStrictEqual(sent, [])
         })
       )
     }
 
-    it.effect("law 27: an exchange to an address with a password in it is Misconfigured, and nothing is sent", () =>
+    it.effect("law 27: a token request to an address with a password in it is Misconfigured, and nothing is sent", () =>
       Effect.gen(function* () {
         const { refresh, sent } = yield* setup(() => new Response(null, { status: 500 }), {
           refresh: () => Protocol.json("https://acme:test-secret@login.acme.test/token", {})
@@ -129,7 +129,7 @@ describe("AuthProvider.make", () => {
       })
     )
 
-    it.effect("headers go with every exchange and every request, in place of others of their name", () =>
+    it.effect("headers go with every token request and every request, in place of others of their name", () =>
       Effect.gen(function* () {
         const { login, provider, refresh, revoke, sent } = yield* setup(granted, {
           headers: { "X-Client": "acme-app/1.0", "X-Api-Key": secret("test-api-key") },
@@ -169,7 +169,7 @@ describe("AuthProvider.make", () => {
       )
     }
 
-    it.effect("what cannot be asked for is not: no log in, nothing to refresh with, nothing to revoke", () =>
+    it.effect("what cannot be asked for is not: no login, nothing to refresh with, nothing to revoke", () =>
       Effect.gen(function* () {
         const { client, sent } = server(granted)
         const { login, refresh, revoke, ...rest } = acme
@@ -179,7 +179,7 @@ describe("AuthProvider.make", () => {
         const least = yield* Effect.provideService(AuthProvider.make(rest), HttpClient.HttpClient, client)
         assert.isTrue(Option.isNone(least.login(Option.some(user))))
         assert.isTrue(Option.isNone(least.revoke))
-        assert.strictEqual((yield* Effect.flip(least.refresh(held)))._tag, "InvalidRefreshToken")
+        assert.strictEqual((yield* Effect.flip(least.refresh(paused)))._tag, "InvalidRefreshToken")
 
         const whole = yield* make(client)
         assert.isTrue(Option.isNone(whole.login(Option.none())))
@@ -193,7 +193,7 @@ describe("AuthProvider.make", () => {
       })
     )
 
-    it.effect("a log in without credentials is one where the description can do without", () =>
+    it.effect("a login without credentials is one where the description can do without", () =>
       Effect.gen(function* () {
         const { client, sent } = server(granted)
         const provider = yield* make(client, { login: () => Option.some(Protocol.json("auth/anonymous", {})) })

@@ -5,7 +5,7 @@ import * as Token from "../../../src/token/Token.js"
 import { secret, value } from "../../support/harness.js"
 import { manually } from "../../support/ManualClock.js"
 import { exhibits, Secrets } from "../../support/secrets.js"
-import { about, application, granted, held, maybe, seconds, server, setup } from "./harness.js"
+import { about, application, granted, maybe, paused, seconds, server, setup } from "./harness.js"
 
 describe("AuthProvider.make", () => {
   describe("law 22: each field on its own", () => {
@@ -56,8 +56,8 @@ describe("AuthProvider.make", () => {
       it.effect(`law 12: two tokens that are ${name} are no answer, and are not shown`, () =>
         Effect.gen(function* () {
           const { login, refresh } = yield* setup(() => Response.json({ access: token, refresh: token, seconds: 60 }))
-          for (const exchange of [login, refresh]) {
-            const error = yield* Effect.flip(exchange)
+          for (const tokenRequest of [login, refresh]) {
+            const error = yield* Effect.flip(tokenRequest)
             assert.deepInclude(about(error), { _tag: "MalformedResponse", outcome: "unknown", status: 200 })
             assert.notMatch(JSON.stringify(error) + error.message, /test.tok/)
           }
@@ -106,7 +106,7 @@ describe("AuthProvider.make", () => {
           assert.deepStrictEqual((yield* login).extra, extra)
           const tokens = yield* refresh
           assert.deepStrictEqual(tokens.extra, extra)
-          const before = { ...held, extra: { account: "old", plan: "old" } }
+          const before = { ...paused, extra: { account: "old", plan: "old" } }
           assert.deepStrictEqual(Token.renew(before, tokens).extra, { account: "old", plan: "old", ...extra })
         }
       })
@@ -135,31 +135,29 @@ describe("AuthProvider.make", () => {
       "<html>",
       ""
     ]) {
-      it.effect(
-        `law 12: a log in and a refresh answered with ${body || "nothing"} are malformed, outcome unknown`,
-        () =>
-          Effect.gen(function* () {
-            const { login, refresh } = yield* setup(() => new Response(body))
-            for (const exchange of [login, refresh]) {
-              assert.deepInclude(about(yield* Effect.flip(exchange)), {
-                _tag: "MalformedResponse",
-                provider: "acme",
-                outcome: "unknown",
-                status: 200
-              })
-            }
-          })
+      it.effect(`law 12: a login and a refresh answered with ${body || "nothing"} are malformed, outcome unknown`, () =>
+        Effect.gen(function* () {
+          const { login, refresh } = yield* setup(() => new Response(body))
+          for (const tokenRequest of [login, refresh]) {
+            assert.deepInclude(about(yield* Effect.flip(tokenRequest)), {
+              _tag: "MalformedResponse",
+              provider: "acme",
+              outcome: "unknown",
+              status: 200
+            })
+          }
+        })
       )
     }
 
     for (const status of [301, 302, 303, 307, 308]) {
-      it.effect(`law 23: a redirect with ${status} is followed by no exchange`, () =>
+      it.effect(`law 23: a redirect with ${status} is followed by no token request`, () =>
         Effect.gen(function* () {
           const headers = { location: "https://evil.test/?token=test-secret" }
           const { login, refresh, revoke, sent } = yield* setup(() => new Response(null, { status, headers }))
-          const exchanges: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
-          for (const exchange of exchanges) {
-            const error = yield* Effect.flip(exchange)
+          const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
+          for (const tokenRequest of tokenRequests) {
+            const error = yield* Effect.flip(tokenRequest)
             assert.deepInclude(about(error), { _tag: "MalformedResponse", outcome: "unknown", status })
             assert.notMatch(JSON.stringify(error) + error.message, /evil|test-secret/)
           }
@@ -174,7 +172,7 @@ describe("AuthProvider.make", () => {
 
     for (const [name, more, requests] of [
       ["tokens", { tokens: throws }, 2],
-      ["refusal", { refusal: throws }, 2],
+      ["errorMeaning", { errorMeaning: throws }, 2],
       ["refresh", { refresh: throws }, 0]
     ] as const) {
       it.scoped(`law 13: a ${name} that throws fails typed, shows nothing, and spends no refresh token in a loop`, () =>
@@ -218,9 +216,9 @@ describe("AuthProvider.make", () => {
             })
           )
         const { login, refresh, revoke } = yield* setup(endless, { maxBytes: 1000 })
-        const exchanges: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
-        for (const exchange of exchanges) {
-          assert.deepInclude(about(yield* Effect.flip(exchange)), {
+        const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
+        for (const tokenRequest of tokenRequests) {
+          assert.deepInclude(about(yield* Effect.flip(tokenRequest)), {
             _tag: "MalformedResponse",
             outcome: "unknown",
             status: 200

@@ -38,9 +38,9 @@ describe("AuthProvider.make", () => {
       })
     )
 
-    it.effect("any other answer is judged at once, and nobody is asked", () =>
+    it.effect("any other answer is judged at once, and no one is asked", () =>
       Effect.gen(function* () {
-        const asksNobody = { ...verification, respond: () => Effect.dieMessage("nobody is asked") }
+        const asksNobody = { ...verification, respond: () => Effect.dieMessage("no one is asked") }
         const given = yield* setup(granted, { verification: asksNobody })
         assert.strictEqual(maybe((yield* given.login).accessToken), "test-granted")
         const refused = yield* setup(() => Response.json({ error: "wrong" }, { status: 401 }), {
@@ -60,7 +60,7 @@ describe("AuthProvider.make", () => {
     it.effect("a refresh is never followed by a second step", () =>
       Effect.gen(function* () {
         const { refresh, sent } = yield* setup(asks, {
-          verification: { ...verification, respond: () => Effect.dieMessage("nobody is asked") }
+          verification: { ...verification, respond: () => Effect.dieMessage("no one is asked") }
         })
         assert.strictEqual((yield* Effect.flip(refresh))._tag, "MalformedResponse")
         assert.strictEqual(sent.length, 1)

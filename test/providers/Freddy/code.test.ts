@@ -20,7 +20,7 @@ import {
 
 describe("Freddy", () => {
   describe("the code", () => {
-    it.scoped("law 6: 100 callers are one log in, one code and one token", () =>
+    it.scoped("law 6: 100 callers are one login, one code and one token", () =>
       manually(function* () {
         const freddy = server()
         const mailed = yield* Deferred.make<Redacted.Redacted<string>>()
@@ -178,7 +178,7 @@ describe("Freddy", () => {
           status: 400
         })
         const freddy = server({ [login]: () => Response.json({ detail: "Invalid credentials" }, { status: 401 }) })
-        const { session } = yield* setup(freddy, { code: () => Effect.dieMessage("nobody asks") })
+        const { session } = yield* setup(freddy, { code: () => Effect.dieMessage("no one asks") })
         assert.deepInclude(about(yield* Effect.flip(session.accessToken)), {
           _tag: "InvalidCredentials",
           reason: "refused",
@@ -211,7 +211,7 @@ describe("Freddy", () => {
         })
       )
 
-      it.scoped(`law 16: after ${reason} whoever logs in by name gets another mail at once`, () =>
+      it.scoped(`law 16: after ${reason} the one who logs in by name gets another mail at once`, () =>
         manually(function* () {
           const freddy = server(replies)
           const { session } = yield* setup(freddy, options)
@@ -333,7 +333,7 @@ describe("Freddy", () => {
       })
     )
 
-    it.scoped("law 30: after a log out while a code was awaited its tokens are not seen", () =>
+    it.scoped("law 30: after a logout while a code was awaited its tokens are not seen", () =>
       manually(function* (clock) {
         const freddy = server()
         const asked = yield* Deferred.make<void>()

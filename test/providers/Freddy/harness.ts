@@ -90,7 +90,7 @@ export const layer = <R = never>(
   options: Freddy.Options<R> & Auth.Options = {},
   credentials: Credentials.UserPassword | "none" = user
 ) =>
-  // Nobody moves the clock while a test ends.
+  // No one moves the clock while a test ends.
   Freddy.layer({ renewal: "on-use", shutdownDeadline: 0, ...options }).pipe(
     Layer.provide([
       credentials === "none" ? Credentials.layerNone : Credentials.layer(credentials),

@@ -8,7 +8,7 @@ import { code, issued, jwt, login, refresh, scripted, secret, seed, server, setu
 
 describe("Freddy", () => {
   describe("refreshing", () => {
-    it.scoped("a session begins with a log in and goes on with refreshes, no code asked for again", () =>
+    it.scoped("a session begins with a login and goes on with refreshes, no code asked for again", () =>
       manually(function* (clock) {
         const freddy = server()
         let asked = 0
@@ -36,7 +36,7 @@ describe("Freddy", () => {
         token_type: "bearer",
         device_id: "device-9"
       },
-      "the form of a log in": { token: "test-new", refreshToken: "test-rotated", device_id: "device-9" }
+      "the form of a login": { token: "test-new", refreshToken: "test-rotated", device_id: "device-9" }
     }
     for (const [name, form] of Object.entries(forms)) {
       it.effect(`${name} is read`, () =>

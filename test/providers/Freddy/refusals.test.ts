@@ -122,7 +122,7 @@ describe("Freddy", () => {
         ["without credentials", { seed, code }, "none"],
         ["without a way to log in", { seed }, user]
       ] as const) {
-        it.scoped(`law 14: ${detail}: ${name} it is ${tag}, and nobody asks again`, () =>
+        it.scoped(`law 14: ${detail}: ${name} it is ${tag}, and no one asks again`, () =>
           manually(function* (clock) {
             const freddy = server({ [refresh]: () => older(detail) })
             const { session } = yield* setup(freddy, { ...options, renewal: "background" }, credentials)

@@ -15,7 +15,7 @@ describe("Freddy", () => {
     })
     const json = { method: "POST", type: "application/json", accept: "application/json", authorization: undefined }
 
-    it.scoped("a log in is two steps, exactly as documented, and the token goes to the API", () =>
+    it.scoped("a login is two steps, exactly as documented, and the token goes to the API", () =>
       Effect.gen(function* () {
         const freddy = server()
         const { api } = yield* setup(freddy, { code })
@@ -43,7 +43,7 @@ describe("Freddy", () => {
       })
     )
 
-    it.scoped("a log in in development is one step, exactly as documented", () =>
+    it.scoped("a login in development is one step, exactly as documented", () =>
       Effect.gen(function* () {
         const freddy = server()
         const { session } = yield* setup(freddy, { development: true })
@@ -86,16 +86,16 @@ describe("Freddy", () => {
       })
     )
 
-    it.scoped("a first step that answers tokens at once asks nobody for a code", () =>
+    it.scoped("a first step that answers tokens at once asks no one for a code", () =>
       Effect.gen(function* () {
         const freddy = server({ [login]: () => Response.json({ token: "test-at-once", refreshToken: "test-r" }) })
-        const { session } = yield* setup(freddy, { code: () => Effect.dieMessage("nobody asks") })
+        const { session } = yield* setup(freddy, { code: () => Effect.dieMessage("no one asks") })
         assert.strictEqual(value(yield* session.accessToken), "test-at-once")
         assert.deepStrictEqual(freddy.sent.map(pathOf), [login])
       })
     )
 
-    it.scoped("whoever finds the code is told the address it was mailed to, if Freddy says which", () =>
+    it.scoped("the one who finds the code is told the address it was mailed to, if Freddy says which", () =>
       Effect.gen(function* () {
         const told: Array<unknown> = []
         for (const email of ["test-user@example.com", null, 7, undefined]) {
@@ -125,10 +125,10 @@ describe("Freddy", () => {
       { email_key: "test-key" },
       null
     ]) {
-      it.scoped(`law 12: a first step of ${JSON.stringify(answer)} is no answer, and asks nobody for a code`, () =>
+      it.scoped(`law 12: a first step of ${JSON.stringify(answer)} is no answer, and asks no one for a code`, () =>
         Effect.gen(function* () {
           const freddy = server({ [login]: () => Response.json(answer) })
-          const { session } = yield* setup(freddy, { patience: 0, code: () => Effect.dieMessage("nobody asks") })
+          const { session } = yield* setup(freddy, { patience: 0, code: () => Effect.dieMessage("no one asks") })
           assert.strictEqual((yield* Effect.flip(session.accessToken))._tag, "MalformedResponse")
           assert.deepStrictEqual(freddy.sent.map(pathOf), [login])
         })

@@ -48,8 +48,8 @@ describe("Freddy", () => {
       ],
       "when nothing is as documented": [all(quoting(422)), { development: true }],
       "when the network quotes the request": [all(broken), { development: true }],
-      "when whoever finds the code fails with it": [{}, { code: () => Effect.fail({ longCode }) }],
-      "when whoever finds the code dies of it": [{}, { code: () => Effect.die(new Error(longCode)) }]
+      "when the one who finds the code fails with it": [{}, { code: () => Effect.fail({ longCode }) }],
+      "when the one who finds the code dies of it": [{}, { code: () => Effect.die(new Error(longCode)) }]
     }
     for (const [name, [replies, options]] of Object.entries(settings)) {
       it.scoped(name, () =>

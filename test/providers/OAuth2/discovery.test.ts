@@ -32,7 +32,7 @@ describe("OAuth2", () => {
       })
     const missing = () => new Response("<html>", { status: 404 })
 
-    it.scoped("one request for metadata, at the first exchange, and law 11: none over many more", () =>
+    it.scoped("one request for metadata, at the first token request, and law 11: none over many more", () =>
       manually(function* (clock) {
         const as = server({ [rfc8414]: () => metadata(), "/revoke": () => new Response(null) })
         const { session } = yield* setup(as, { ...discovering, grant: "password" })
@@ -258,7 +258,7 @@ describe("OAuth2", () => {
       })
     )
 
-    it.scoped("a log out while the metadata are away succeeds", () =>
+    it.scoped("a logout while the metadata are away succeeds", () =>
       manually(function* (clock) {
         const as = server({ [rfc8414]: missing, [openid]: missing })
         const { session } = yield* setup(as, { ...discovering, patience: 0 })

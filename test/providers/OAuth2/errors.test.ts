@@ -70,8 +70,8 @@ describe("OAuth2", () => {
       it.effect(`law 12: ${name} is malformed, and passes`, () =>
         Effect.gen(function* () {
           const { login, refresh } = yield* make(server({ "/token": answer }))
-          for (const exchange of [login, refresh]) {
-            const error = yield* Effect.flip(exchange)
+          for (const tokenRequest of [login, refresh]) {
+            const error = yield* Effect.flip(tokenRequest)
             assert.deepInclude(about(error), malformed)
             assert.notMatch(JSON.stringify(error) + String(error), /test-message/)
           }
@@ -114,7 +114,7 @@ describe("OAuth2", () => {
       })
     )
 
-    it.scoped("law 14: a refused refresh token is followed by a log in where the grant has one", () =>
+    it.scoped("law 14: a refused refresh token is followed by a login where the grant has one", () =>
       Effect.gen(function* () {
         const as = server({
           "/token": (sent, nth) => (nth === 1 ? told("invalid_grant", 400) : issue(sent, nth))
@@ -129,7 +129,7 @@ describe("OAuth2", () => {
       [14, "refused", () => told("invalid_grant", 400)],
       [13, "in doubt", () => new Response(null, { status: 500 })]
     ] as const) {
-      it.scoped(`law ${law}: a refresh token that is ${name} is not sent after a log in that brought no other`, () =>
+      it.scoped(`law ${law}: a refresh token that is ${name} is not sent after a login that brought no other`, () =>
         manually(function* (clock) {
           const as = server({
             "/token": (sent, nth) => (sent.form.refresh_token === undefined ? issue(sent, nth) : failed())
@@ -141,7 +141,7 @@ describe("OAuth2", () => {
       )
     }
 
-    it.scoped("law 14: without one it is InvalidRefreshToken, and nobody asks again", () =>
+    it.scoped("law 14: without one it is InvalidRefreshToken, and no one asks again", () =>
       manually(function* (clock) {
         const as = server({ "/token": () => told("invalid_grant", 400) })
         const { session } = yield* setup(as, { ...byRefresh, seed, renewal: "background" })
@@ -205,7 +205,7 @@ describe("OAuth2", () => {
       }
     }
 
-    it.scoped("law 9: whoever has less patience than the server asks for is told at once how long that is", () =>
+    it.scoped("law 9: the one who has less patience than the server asks for is told at once how long that is", () =>
       Effect.gen(function* () {
         const as = server({ "/token": () => new Response(null, { status: 429, headers: { "retry-after": "60" } }) })
         const { session } = yield* setup(as, client)
@@ -272,7 +272,7 @@ describe("OAuth2", () => {
   })
 
   describe("concurrency", () => {
-    it.scoped("law 6: 100 callers are one exchange, at first and at each renewal", () =>
+    it.scoped("law 6: 100 callers are one token request, at first and at each renewal", () =>
       manually(function* (clock) {
         const as = server({
           "/token": (sent, nth) =>

@@ -89,7 +89,7 @@ export const setup = Effect.fnUntraced(function* (
   credentials: Credentials.UserPassword | "none" = user
 ) {
   const context = yield* Layer.build(
-    // Nobody moves the clock while a test ends.
+    // No one moves the clock while a test ends.
     OAuth2.layer({ renewal: "on-use", shutdownDeadline: 0, ...options }).pipe(
       Layer.provide([
         credentials === "none" ? Credentials.layerNone : Credentials.layer(credentials),

@@ -160,8 +160,11 @@ describe("OAuth2", () => {
         Effect.gen(function* () {
           const as = server({ "/token": () => Response.json(body) })
           const { login, refresh } = yield* make(as)
-          for (const exchange of [login, refresh]) {
-            assert.deepInclude(about(yield* Effect.flip(exchange)), { _tag: "MalformedResponse", outcome: "unknown" })
+          for (const tokenRequest of [login, refresh]) {
+            assert.deepInclude(about(yield* Effect.flip(tokenRequest)), {
+              _tag: "MalformedResponse",
+              outcome: "unknown"
+            })
           }
         })
       )

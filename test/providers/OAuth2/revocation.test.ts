@@ -9,7 +9,7 @@ describe("OAuth2", () => {
   describe("revocation", () => {
     const basic = base64("test-client:test-client-secret")
 
-    it.scoped("a log out revokes the refresh token, exactly as documented", () =>
+    it.scoped("a logout revokes the refresh token, exactly as documented", () =>
       Effect.gen(function* () {
         const as = server({ "/revoke": () => new Response(null) })
         const { session } = yield* setup(as, { ...revoking, grant: "password", parameters: { audience: "x" } })
@@ -87,7 +87,7 @@ describe("OAuth2", () => {
       ["nothing, ever", () => Effect.never, true]
     ]
     for (const [name, answer, logged] of answers) {
-      it.scoped(`law 30: ${name}: the log out succeeds, and is ${logged ? "" : "not "}logged`, () =>
+      it.scoped(`law 30: ${name}: the logout succeeds, and is ${logged ? "" : "not "}logged`, () =>
         manually(function* (clock) {
           const exhibit = exhibits(new Secrets())
           const as = server({ "/revoke": answer })
@@ -103,7 +103,7 @@ describe("OAuth2", () => {
       )
     }
 
-    it.scoped("law 30: a log in answered after the log out is revoked, never seen", () =>
+    it.scoped("law 30: a login answered after the logout is revoked, never seen", () =>
       manually(function* (clock) {
         const gate = yield* Deferred.make<void>()
         const as = server({
@@ -126,7 +126,7 @@ describe("OAuth2", () => {
       })
     )
 
-    it.scoped("law 30: a refresh answered after the log out is revoked, as the token it was for", () =>
+    it.scoped("law 30: a refresh answered after the logout is revoked, as the token it was for", () =>
       manually(function* (clock) {
         const gate = yield* Deferred.make<void>()
         const as = server({
@@ -149,7 +149,7 @@ describe("OAuth2", () => {
       })
     )
 
-    it.scoped("without a revocation endpoint a log out sends nothing", () =>
+    it.scoped("without a revocation endpoint a logout sends nothing", () =>
       Effect.gen(function* () {
         const as = server()
         const { session } = yield* setup(as, client)

@@ -97,7 +97,7 @@ export const setup = Effect.fnUntraced(function* (
   credentials: Credentials.UserPassword | "none" = user
 ) {
   const context = yield* Layer.build(
-    // Nobody moves the clock while a test ends.
+    // No one moves the clock while a test ends.
     TeleTracker.layer({ renewal: "on-use", shutdownDeadline: 0, patience: 0, ...options }).pipe(
       Layer.provide([
         credentials === "none" ? Credentials.layerNone : Credentials.layer(credentials),
@@ -111,7 +111,7 @@ export const setup = Effect.fnUntraced(function* (
   }
 })
 
-const held = Token.make({ accessToken: secret("test-access"), refreshToken: secret("test-refresh") })
+const paused = Token.make({ accessToken: secret("test-access"), refreshToken: secret("test-refresh") })
 
 /** The provider alone, over a client that always answers so. */
 export const scripted = Effect.fnUntraced(function* (answer: () => Reply) {
@@ -119,7 +119,7 @@ export const scripted = Effect.fnUntraced(function* (answer: () => Reply) {
   const provider = yield* Effect.provideService(TeleTracker.make(), HttpClient.HttpClient, tele.client)
   return {
     login: Option.getOrThrow(provider.login(Option.some(user))),
-    refresh: provider.refresh(held)
+    refresh: provider.refresh(paused)
   }
 })
 

@@ -102,7 +102,7 @@ describe("TeleTracker", () => {
       )
     }
 
-    it.scoped("law 11: an API that rejects every token costs a handful of exchanges a minute", () =>
+    it.scoped("law 11: an API that rejects every token costs a handful of token requests a minute", () =>
       manually(function* (clock) {
         const tele = server({ [calls]: () => new Response(null, { status: 401 }) })
         const { api } = yield* setup(tele, { renewal: "background" })

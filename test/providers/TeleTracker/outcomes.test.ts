@@ -91,7 +91,7 @@ describe("TeleTracker", () => {
       )
     }
 
-    it.effect("law 22: each token of an answer counts without the other, but a log in needs an access token", () =>
+    it.effect("law 22: each token of an answer counts without the other, but a login needs an access token", () =>
       Effect.gen(function* () {
         for (const broken of [undefined, null, "", 7, {}, "two words", "two\nlines"]) {
           const noAccess = yield* scripted(() => granted("1", { token: broken }))
@@ -111,8 +111,8 @@ describe("TeleTracker", () => {
           }
 
           const neither = yield* scripted(() => granted("1", { token: broken, refreshToken: broken }))
-          for (const exchange of [neither.refresh, neither.login]) {
-            assert.deepInclude(about(yield* Effect.flip(exchange)), malformed(200))
+          for (const tokenRequest of [neither.refresh, neither.login]) {
+            assert.deepInclude(about(yield* Effect.flip(tokenRequest)), malformed(200))
           }
         }
       })
@@ -167,7 +167,7 @@ describe("TeleTracker", () => {
       "429": () => refused(429),
       "503": () => page(503)
     })) {
-      it.scoped(`law 12: ${name} in front of the log in passes, and needs no new sign in`, () =>
+      it.scoped(`law 12: ${name} in front of the login passes, and needs no new sign in`, () =>
         manually(function* (clock) {
           const tele = server({ [login]: (_, nth) => (nth === 1 ? answer() : granted("again")) })
           const { session } = yield* setup(tele)

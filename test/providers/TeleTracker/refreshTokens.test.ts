@@ -52,7 +52,7 @@ const adopted = Token.make({
 
 describe("TeleTracker", () => {
   describe("law 13: a refresh whose answer is lost", () => {
-    it.scoped("law 13: with a password, the valid token is served to its end, and one log in follows", () =>
+    it.scoped("law 13: with a password, the valid token is served to its end, and one login follows", () =>
       manually(function* (clock) {
         const tele = strict((nth) => (nth === 1 ? lost() : "honest"))
         const { session } = yield* setup(tele)
@@ -135,7 +135,7 @@ describe("TeleTracker", () => {
       })
     )
 
-    it.scoped("law 13: a token that is rejected meanwhile leads to a log in, not to the token in doubt", () =>
+    it.scoped("law 13: a token that is rejected meanwhile leads to a login, not to the token in doubt", () =>
       manually(function* (clock) {
         const tele = strict((nth) => (nth === 1 ? lost() : "honest"))
         const { session } = yield* setup(tele)
@@ -150,7 +150,7 @@ describe("TeleTracker", () => {
 
   describe("law 14: a refused refresh", () => {
     for (const status of [200, 401, 403]) {
-      it.scoped(`law 14: with ${status}: one log in, in the same flight, for 50 callers`, () =>
+      it.scoped(`law 14: with ${status}: one login, in the same flight, for 50 callers`, () =>
         manually(function* (clock) {
           const tele = server({ [refresh]: () => refused(status) })
           const { session } = yield* setup(tele)
@@ -162,7 +162,7 @@ describe("TeleTracker", () => {
         })
       )
 
-      it.scoped(`law 14: with ${status} and without a password: the end, and nobody asks again`, () =>
+      it.scoped(`law 14: with ${status} and without a password: the end, and no one asks again`, () =>
         manually(function* (clock) {
           const tele = server({ [refresh]: () => refused(status) })
           const { session } = yield* setup(tele, { renewal: "background" }, "none")
@@ -179,7 +179,7 @@ describe("TeleTracker", () => {
       ["law 14", "refused", () => refused()],
       ["law 13", "in doubt", lost]
     ] as const) {
-      it.scoped(`${law}: a refresh token that is ${name} does not come back with a log in that brings none`, () =>
+      it.scoped(`${law}: a refresh token that is ${name} does not come back with a login that brings none`, () =>
         manually(function* (clock) {
           const tele = server({
             [login]: (_, nth) => granted(`login-${nth}`, nth === 1 ? {} : { refreshToken: null }),
@@ -201,7 +201,7 @@ describe("TeleTracker", () => {
 
   describe("law 15: a refresh token that has ended", () => {
     for (const offset of [-days(29), 0, days(29)]) {
-      it.scoped(`law 15: is not sent, by a server's clock ${offset} hours off; a log in follows`, () =>
+      it.scoped(`law 15: is not sent, by a server's clock ${offset} hours off; a login follows`, () =>
         manually(function* (clock) {
           const tele = server({}, {}, offset)
           const { session } = yield* setup(tele)
@@ -232,7 +232,7 @@ describe("TeleTracker", () => {
       })
     )
 
-    it.scoped("law 15: each refresh token has an end of its own, so that background renewal never needs a log in", () =>
+    it.scoped("law 15: each refresh token has an end of its own, so that background renewal never needs a login", () =>
       manually(function* (clock) {
         const brief = (name: string) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) =>

@@ -4,11 +4,11 @@ import * as AuthError from "../../../src/common/AuthError.js"
 import * as Status from "../../../src/session/machine/Status.js"
 import * as Session from "../../../src/session/Session.js"
 import * as Token from "../../../src/token/Token.js"
-import { fails, failure, held, herd, provider, secret, session, watchedStore } from "../../support/harness.js"
+import { fails, failure, herd, paused, provider, secret, session, watchedStore } from "../../support/harness.js"
 import * as Records from "../../support/records.js"
 
 /** Lets whatever can run without the clock run. */
-const settled = Effect.repeatN(Effect.yieldNow(), 100)
+const flush = Effect.repeatN(Effect.yieldNow(), 100)
 
 /** A status in plain values: instants and durations in seconds, which is how long the test has run. */
 const plain = (status: Status.Status) => {
@@ -53,7 +53,7 @@ const unused: ReturnType<typeof plain> = {
 
 describe("the status", () => {
   it.scoped(
-    "tells all of a session's life: before its use, during the first exchange, fresh, stale, renewed, out",
+    "tells all of a session's life: before its use, during the first token request, fresh, stale, renewed, out",
     () =>
       Effect.gen(function* () {
         const p = provider({ refreshLifetime: "1 hour" })
@@ -61,12 +61,12 @@ describe("the status", () => {
         assert.deepStrictEqual(yield* look(s), unused)
 
         yield* TestClock.adjust("10 seconds")
-        const flight = yield* held
-        p.next(flight.exchange)
+        const flight = yield* paused
+        p.next(flight.tokenRequest)
         const first = yield* Effect.fork(s.accessToken.pipe(Effect.withRandomFixed([0])))
         yield* flight.sent
         assert.deepStrictEqual(yield* look(s), { ...unused, inFlight: true, loaded: true })
-        yield* flight.answer
+        yield* flight.respond
         yield* Fiber.join(first)
 
         const signedIn: ReturnType<typeof plain> = {
@@ -153,7 +153,7 @@ describe("the status", () => {
       there = false
       yield* TestClock.adjust("4 minutes")
       yield* s.accessToken
-      yield* settled
+      yield* flush
       // While the token is good, it is signed in, and the failure stands beside it.
       assert.deepInclude(yield* look(s), { state: "signed-in", token: "stale", failure: "Misconfigured", since: 0 })
       yield* TestClock.adjust("3 minutes")
@@ -166,13 +166,13 @@ describe("the status", () => {
     })
   )
 
-  it.scoped("that nothing can obtain another token is no failure before the one in hand has ended", () =>
+  it.scoped("that nothing can obtain another token is no failure before the one in force has ended", () =>
     Effect.gen(function* () {
       const s = yield* session(provider(), { credentials: "none" })
       yield* s.adopt(Token.make({ accessToken: secret("test-adopted"), lifetime: "5 minutes" }))
       yield* TestClock.adjust("4 minutes")
       yield* s.accessToken
-      yield* settled
+      yield* flush
       assert.deepInclude(yield* look(s), {
         state: "signed-in",
         token: "stale",
@@ -243,12 +243,12 @@ describe("the refresh token is", () => {
       const p = provider({ rotation: "single-use" })
       const s = yield* session(p, { patience: 0 })
       yield* s.accessToken
-      const flight = yield* held
-      p.next((_, asked) => flight.exchange(Effect.fail(failure.unknown), asked))
+      const flight = yield* paused
+      p.next((_, asked) => flight.tokenRequest(Effect.fail(failure.unknown), asked))
       const caller = yield* Effect.fork(Effect.exit(s.refresh))
       yield* flight.sent
       assert.strictEqual(yield* phase(s), "usable")
-      yield* flight.answer
+      yield* flight.respond
       yield* Fiber.join(caller)
       assert.strictEqual(yield* phase(s), "in-doubt")
     })
@@ -279,9 +279,9 @@ describe("changes", () => {
     Effect.gen(function* () {
       const seen: Array<Status.Status> = []
       const reading = yield* Effect.fork(Stream.runForEach(s.changes, (one) => Effect.sync(() => seen.push(one))))
-      yield* settled
+      yield* flush
       yield* Effect.exit(effect)
-      yield* settled
+      yield* flush
       yield* Fiber.interrupt(reading)
       return seen
     })
@@ -324,7 +324,7 @@ describe("changes", () => {
     })
   )
 
-  it.scoped("tells nothing because time passes, or because somebody reads", () =>
+  it.scoped("tells nothing because time passes, or because someone reads", () =>
     Effect.gen(function* () {
       const s = yield* session(provider({ lifetime: "unstated" }))
       yield* s.accessToken
@@ -361,12 +361,15 @@ describe("health", () => {
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
-      assert.deepStrictEqual(Status.health(yield* s.status), { health: "unready", problems: ["nobody is signed in"] })
+      assert.deepStrictEqual(Status.health(yield* s.status), {
+        health: "unready",
+        problems: ["the session is signed out"]
+      })
       assert.deepStrictEqual(yield* Session.health(s), { health: "ready", problems: [] })
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(Status.health(yield* s.status), {
         health: "unready",
-        problems: ["the access token has ended"]
+        problems: ["the access token has expired"]
       })
       assert.deepStrictEqual(yield* Session.health(s), { health: "ready", problems: [] })
       assert.strictEqual(p.count().total, 2)
@@ -377,15 +380,15 @@ describe("health", () => {
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p)
-      const flight = yield* held
-      p.next(flight.exchange)
+      const flight = yield* paused
+      p.next(flight.tokenRequest)
       const probe = yield* Effect.fork(Session.health(s))
       yield* flight.sent
       assert.deepStrictEqual(Status.health(yield* s.status), {
         health: "unready",
-        problems: ["nobody is signed in", "an exchange is under way"]
+        problems: ["the session is signed out", "a token request is under way"]
       })
-      yield* flight.answer
+      yield* flight.respond
       assert.deepStrictEqual((yield* Fiber.join(probe)).health, "ready")
     })
   )
@@ -413,7 +416,7 @@ describe("health", () => {
       store.state.save = Effect.fail(new AuthError.StoreFailure({ operation: "save", problem: "full" }))
       assert.deepStrictEqual(yield* Session.health(s), {
         health: "degraded",
-        problems: ["the token store does not keep the tokens in force"]
+        problems: ["the token store does not have the current tokens"]
       })
       store.state.save = undefined
       yield* TestClock.adjust("1 minute")
@@ -428,7 +431,7 @@ describe("health", () => {
       yield* TestClock.adjust("28 days")
       assert.deepStrictEqual(Status.health(yield* ending.status), {
         health: "degraded",
-        problems: ["the refresh token ends soon"]
+        problems: ["the refresh token expires soon"]
       })
     })
   )
@@ -436,7 +439,7 @@ describe("health", () => {
   it.scoped("is unready without a token, and says why", () =>
     Effect.gen(function* () {
       const out = yield* session(provider(), { credentials: "none" })
-      assert.deepStrictEqual(yield* Session.health(out), { health: "unready", problems: ["nobody is signed in"] })
+      assert.deepStrictEqual(yield* Session.health(out), { health: "unready", problems: ["the session is signed out"] })
       const p = provider()
       const refused = yield* session(p, { credentials: "none", seed })
       yield* refused.accessToken
@@ -444,14 +447,14 @@ describe("health", () => {
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(yield* Session.health(refused), {
         health: "unready",
-        problems: ["the access token has ended", "test: the refresh token was refused (revoked); sign in again"]
+        problems: ["the access token has expired", "test: the refresh token was refused (revoked); sign in again"]
       })
     })
   )
 
-  it.scoped("laws 6 and 9: a thousand probes during an outage cost no more exchanges than one caller", () =>
+  it.scoped("laws 6 and 9: a thousand probes during an outage cost no more token requests than one caller", () =>
     Effect.gen(function* () {
-      const exchanges = (probes: number) =>
+      const tokenRequests = (probes: number) =>
         Effect.gen(function* () {
           const p = provider()
           const s = yield* session(p, { patience: 0 })
@@ -463,7 +466,7 @@ describe("health", () => {
           }
           return p.count().total
         }).pipe(Effect.withRandomFixed([0]))
-      assert.strictEqual(yield* exchanges(100), yield* exchanges(1))
+      assert.strictEqual(yield* tokenRequests(100), yield* tokenRequests(1))
     })
   )
 

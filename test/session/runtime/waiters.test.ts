@@ -3,14 +3,14 @@ import { Deferred, Effect, Fiber, Option } from "effect"
 import type { FlightResult } from "../../../src/session/machine/state.js"
 import { Waiters } from "../../../src/session/runtime/waiters.js"
 import { failure, secret } from "../../support/harness.js"
-import { metrics } from "../../support/observed.js"
+import { metrics } from "../../support/telemetry.js"
 
 const token = secret("test-access")
 const isToken = Option.contains<unknown>(token)
 const completed: FlightResult = { _tag: "Token", token }
 
 /** Lets every fiber run that can. */
-const settled = Effect.repeatN(Effect.yieldNow(), 20)
+const flush = Effect.repeatN(Effect.yieldNow(), 20)
 
 /** The waiters of a flight, and their number. */
 const waitersOf = (name: string) => {
@@ -23,7 +23,7 @@ describe("the waiters of a flight", () => {
     Effect.gen(function* () {
       const { waiters, waiting } = waitersOf("waiters-same")
       const callers = yield* Effect.forkAll(Array.from({ length: 3 }, () => waiters.awaitToken))
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* waiting, 3)
       waiters.complete(completed)
       assert.strictEqual(yield* waiting, 0)
@@ -46,7 +46,7 @@ describe("the waiters of a flight", () => {
     Effect.gen(function* () {
       const { waiters, waiting } = waitersOf("waiters-failure")
       const caller = yield* Effect.fork(Effect.flip(waiters.awaitToken))
-      yield* settled
+      yield* flush
       waiters.complete({ _tag: "Failed", failure: failure.unspent })
       assert.strictEqual(yield* Fiber.join(caller), failure.unspent)
       assert.strictEqual(yield* waiting, 0)
@@ -59,10 +59,10 @@ describe("the waiters of a flight", () => {
       const cleanedUp = yield* Deferred.make<void>()
       const leaving = yield* Effect.fork(Effect.ensuring(waiters.awaitToken, Deferred.await(cleanedUp)))
       const staying = yield* Effect.fork(waiters.awaitToken)
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* waiting, 2)
       yield* Fiber.interruptFork(leaving)
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* waiting, 1)
       waiters.complete(completed)
       assert.isTrue(isToken(yield* Fiber.join(staying)))
@@ -78,9 +78,9 @@ describe("the waiters of a flight", () => {
       const caller = yield* Effect.fork(
         Effect.uninterruptible(Effect.tap(waiters.awaitToken, (found) => Effect.sync(() => (answer = found))))
       )
-      yield* settled
+      yield* flush
       yield* Fiber.interruptFork(caller)
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* waiting, 1)
       waiters.complete(completed)
       yield* Fiber.await(caller)
@@ -94,7 +94,7 @@ describe("the waiters of a flight", () => {
       const { waiters, waiting } = waitersOf("waiters-end")
       const adopting = yield* Effect.fork(waiters.awaitEnd)
       const caller = yield* Effect.fork(waiters.awaitToken)
-      yield* settled
+      yield* flush
       assert.strictEqual(yield* waiting, 1)
       waiters.complete(completed)
       yield* Fiber.join(adopting)

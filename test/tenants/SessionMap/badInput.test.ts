@@ -39,7 +39,7 @@ describe("bad input", () => {
     })
   )
 
-  it.effect("law 31: the map that closes during a lookup says so to whoever waits for it", () =>
+  it.effect("law 31: the map that closes during a lookup says so to the one who waits for it", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { lookups, map } = yield* Scope.extend(tenants({ before: () => Effect.never }), scope)
@@ -50,7 +50,7 @@ describe("bad input", () => {
     })
   )
 
-  it.scoped("keys of one hash are told apart, whoever of them goes", () =>
+  it.scoped("keys of one hash are told apart, the one who of them goes", () =>
     Effect.gen(function* () {
       class Key extends Data.Class<{ readonly name: string }> {
         [Hash.symbol]() {
@@ -107,7 +107,7 @@ describe("bad input", () => {
     })
   )
 
-  it.scoped("law 5: a wall clock that was set back keeps nobody for longer", () =>
+  it.scoped("law 5: a wall clock that was set back keeps no one for longer", () =>
     manually(function* (clock) {
       const { map } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "10 minutes" })
       yield* map.accessToken("a")

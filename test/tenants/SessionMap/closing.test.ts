@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Exit, Fiber, Option, Scope, TestClock } from "effect"
-import { settled, tenants } from "./harness.js"
+import { flush, tenants } from "./harness.js"
 
 describe("a map that closes", () => {
   it.effect("law 31: waits for all at once, and no longer than for one", () =>
@@ -12,10 +12,10 @@ describe("a map that closes", () => {
         of(key).always(() => Effect.never)
         yield* Effect.fork(Effect.either(map.accessToken(key)))
       }
-      yield* settled
+      yield* flush
       const close = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("11 seconds")
-      yield* settled
+      yield* flush
       assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
     })
   )
@@ -26,7 +26,7 @@ describe("a map that closes", () => {
       const { map } = yield* Scope.extend(tenants(), scope)
       const keys = Array.from({ length: 200 }, (_, n) => `tenant-${n}`)
       yield* Effect.forEach(keys, map.accessToken)
-      yield* settled
+      yield* flush
       const born = Effect.map(Effect.fork(Effect.void), (fiber) => fiber.id().id)
       const before = yield* born
       yield* Scope.close(scope, Exit.void)

@@ -4,7 +4,7 @@ import { Data, Effect, Exit, Fiber, Metric, Scope } from "effect"
 import * as SessionMap from "../../../src/tenants/SessionMap.js"
 import * as Token from "../../../src/token/Token.js"
 import { provider, secret } from "../../support/harness.js"
-import { make, settle } from "../../support/ManualClock.js"
+import { flush, make } from "../../support/ManualClock.js"
 
 class Key extends Data.Class<{ readonly shop: string }> {}
 
@@ -22,7 +22,7 @@ const key = (shop: string) => watched("keys", new Key({ shop }))
 const heap = Effect.gen(function* () {
   for (let i = 0; i < 5; i++) {
     yield* Effect.sync(() => globalThis.gc?.())
-    yield* settle
+    yield* flush
   }
   return process.memoryUsage().heapUsed
 })
@@ -39,7 +39,7 @@ const program = (clock: ReturnType<typeof make>) =>
           : Effect.sync(() => ({
               provider: made.service,
               account: shop,
-              // Most bring their tokens along, as ten thousand exchanges take their time.
+              // Most bring their tokens along, as ten thousand token requests take their time.
               seed: shop.startsWith("guest")
                 ? Token.make({ accessToken: secret(`test-${shop}`), lifetime: "1 hour", refreshToken: secret(shop) })
                 : undefined,

@@ -5,13 +5,13 @@ import * as AuthError from "../../../src/common/AuthError.js"
 import * as TokenStore from "../../../src/store/TokenStore.js"
 import * as SessionMap from "../../../src/tenants/SessionMap.js"
 import * as Token from "../../../src/token/Token.js"
-import { fails, failure, held, secret, until, user, value } from "../../support/harness.js"
+import { fails, failure, paused, secret, until, user, value } from "../../support/harness.js"
 import { manually } from "../../support/ManualClock.js"
-import { bare, named, open, settled, tenants } from "./harness.js"
+import { bare, flush, named, open, tenants } from "./harness.js"
 
 describe("tenants that come and go", () => {
   it.scoped(
-    "law 33: a session that nobody uses is let go, and loaded again with the refresh token that was rotated last",
+    "law 33: a session that no one uses is let go, and loaded again with the refresh token that was rotated last",
     () =>
       Effect.gen(function* () {
         const { lookups, map, of } = yield* tenants({
@@ -47,7 +47,7 @@ describe("tenants that come and go", () => {
     })
   )
 
-  it.scoped("background renewal is no use, and renews whoever is open; on-use renews nobody by itself", () =>
+  it.scoped("background renewal is no use, and renews the one who is open; on-use renews no one by itself", () =>
     Effect.gen(function* () {
       const options = { provider: { lifetime: "5 minutes" }, idleTimeToLive: "1 hour" } as const
       const eager = yield* tenants(options)
@@ -130,15 +130,15 @@ describe("tenants that come and go", () => {
     })
   )
 
-  it.scoped("a session is not let go during an exchange, nor while somebody looks at its changes", () =>
+  it.scoped("a session is not let go during a token request, nor while someone looks at its changes", () =>
     Effect.gen(function* () {
       const { map, of } = yield* tenants({ idleTimeToLive: "1 second", timeout: "1 hour" })
-      const exchange = yield* held
-      of("a").next(exchange.exchange)
+      const tokenRequest = yield* paused
+      of("a").next(tokenRequest.tokenRequest)
       const caller = yield* Effect.fork(map.accessToken("a"))
-      yield* exchange.sent
+      yield* tokenRequest.sent
       yield* TestClock.adjust("10 minutes")
-      yield* exchange.answer
+      yield* tokenRequest.respond
       assert.strictEqual(value(yield* Fiber.join(caller)), "a-test-access-1")
       const seen: Array<number> = []
       const watcher = yield* map.session("a").changes.pipe(
@@ -155,24 +155,24 @@ describe("tenants that come and go", () => {
   )
 
   it.scoped(
-    "law 8, law 33: a tenant that is invalidated during its exchange loses neither the answer nor its callers",
+    "law 8, law 33: a tenant that is invalidated during its token request loses neither the answer nor its callers",
     () =>
       Effect.gen(function* () {
         const { lookups, map, of } = yield* tenants({
           shutdownDeadline: "10 seconds",
           provider: { rotation: "single-use" }
         })
-        const exchange = yield* held
-        of("a").next(exchange.exchange)
+        const tokenRequest = yield* paused
+        of("a").next(tokenRequest.tokenRequest)
         const before = yield* Effect.fork(map.accessToken("a"))
-        yield* exchange.sent
+        yield* tokenRequest.sent
         const gone = yield* Effect.fork(map.invalidate("a"))
-        yield* settled
+        yield* flush
         // A caller who comes meanwhile waits for the close, and gets what was saved in it.
         const meanwhile = yield* Effect.fork(map.accessToken("a"))
-        yield* settled
+        yield* flush
         assert.strictEqual(of("a").count().total, 1)
-        yield* exchange.answer
+        yield* tokenRequest.respond
         yield* Fiber.join(gone)
         assert.strictEqual(value(yield* Fiber.join(before)), "a-test-access-1")
         assert.strictEqual(value(yield* Fiber.join(meanwhile)), "a-test-access-1")
@@ -187,14 +187,14 @@ describe("tenants that come and go", () => {
       of("a").next(fails(failure.busy("2 seconds")))
       const caller = yield* Effect.fork(map.accessToken("a"))
       yield* until(() => of("a").count().total === 1)
-      yield* settled
+      yield* flush
       yield* map.invalidate("a")
       yield* TestClock.adjust("3 seconds")
       assert.strictEqual(value(yield* Fiber.join(caller)), "a-test-access-1")
     })
   )
 
-  it.scoped("an invalidation during a lookup starts it anew", () =>
+  it.scoped("an invalidation during a lookup starts it again", () =>
     Effect.gen(function* () {
       const { lookups, map } = yield* tenants({ before: (_, nth) => (nth === 1 ? Effect.never : Effect.void) })
       const caller = yield* Effect.fork(map.accessToken("a"))
@@ -204,21 +204,21 @@ describe("tenants that come and go", () => {
     })
   )
 
-  it.effect("law 31: the closing map waits for what is under way, all at once, and answers nobody after", () =>
+  it.effect("law 31: the closing map waits for what is under way, all at once, and answers no one after", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { map, of } = yield* Scope.extend(tenants({ shutdownDeadline: "10 seconds" }), scope)
-      const exchanges = yield* Effect.forEach(["a", "b", "c"], (key) =>
-        Effect.tap(held, ({ exchange }) => Effect.sync(() => of(key).next(exchange)))
+      const tokenRequests = yield* Effect.forEach(["a", "b", "c"], (key) =>
+        Effect.tap(paused, ({ tokenRequest }) => Effect.sync(() => of(key).next(tokenRequest)))
       )
       const callers = yield* Effect.forEach(["a", "b", "c"], (key) => Effect.fork(map.accessToken(key)))
-      yield* Effect.forEach(exchanges, ({ sent }) => sent)
+      yield* Effect.forEach(tokenRequests, ({ sent }) => sent)
       const hanging = yield* Effect.fork(map.accessToken("unheard"))
       of("unheard").always(() => Effect.never)
-      yield* settled
+      yield* flush
       const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* settled
-      yield* Effect.forEach(exchanges, ({ answer }) => answer)
+      yield* flush
+      yield* Effect.forEach(tokenRequests, ({ respond: answer }) => answer)
       for (const caller of callers) assert.include(value(yield* Fiber.join(caller)), "test-access-1")
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(close)
@@ -271,7 +271,7 @@ describe("for what a session is closed, and for what not", () => {
     })
   )
 
-  it.scoped("whoever asks for a status uses it, whoever asks for all of them does not", () =>
+  it.scoped("the one who asks for a status uses it, the one who asks for all of them does not", () =>
     Effect.gen(function* () {
       const { lookups, map } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "10 minutes" })
       yield* map.accessToken("a")
@@ -286,7 +286,7 @@ describe("for what a session is closed, and for what not", () => {
     })
   )
 
-  it.scoped("law 11: to be closed is no way to more exchanges than a handful a minute", () =>
+  it.scoped("law 11: to be closed is no way to more token requests than a handful a minute", () =>
     Effect.gen(function* () {
       const { map, of } = yield* tenants({ provider: { lifetime: "1 day" }, idleTimeToLive: "1 second" })
       for (let i = 0; i < 30; i++) {

@@ -18,7 +18,7 @@ export const named = (name: string, options: Parameters<typeof provider>[0] = {}
   const { service } = made
   return {
     ...made,
-    // Read anew each time: to spread it reads it once.
+    // Read again each time: to spread it reads it once.
     get presented() {
       return made.presented
     },
@@ -73,4 +73,4 @@ export const open = (map: SessionMap.Service<string, Unknown>) =>
   Effect.map(map.statuses, (all) => all.map(([key]) => key).sort())
 
 /** Lets whatever can run without the clock run. */
-export const settled = Effect.repeatN(Effect.yieldNow(), 50)
+export const flush = Effect.repeatN(Effect.yieldNow(), 50)

@@ -6,10 +6,10 @@ import * as TokenStore from "../../../src/store/TokenStore.js"
 import * as SessionMap from "../../../src/tenants/SessionMap.js"
 import * as Token from "../../../src/token/Token.js"
 import { fails, failure, herd, until, user, value } from "../../support/harness.js"
-import { bare, named, open, settled, tenants, Unknown } from "./harness.js"
+import { bare, flush, named, open, tenants, Unknown } from "./harness.js"
 
 describe("many tenants", () => {
-  it.scoped("law 6, law 33: one lookup and one exchange for a thousand callers of a new key", () =>
+  it.scoped("law 6, law 33: one lookup and one token request for a thousand callers of a new key", () =>
     Effect.gen(function* () {
       const { lookups, map, of } = yield* tenants()
       const all = yield* herd(1000, map.accessToken("a"))
@@ -68,15 +68,15 @@ describe("many tenants", () => {
     })
   )
 
-  it.scoped("law 33: an endpoint that hangs or fails delays nobody else", () =>
+  it.scoped("law 33: an endpoint that hangs or fails delays no other", () =>
     Effect.gen(function* () {
       const { map, of } = yield* tenants()
       of("hangs").always(() => Effect.never)
       of("fails").always(fails(failure.unspent))
       const hanging = yield* Effect.fork(Effect.either(map.accessToken("hangs")))
       const failing = yield* Effect.fork(Effect.either(map.accessToken("fails")))
-      yield* settled
-      // The clock does not move: whoever waited for anything would wait for ever.
+      yield* flush
+      // The clock does not move: the one who waited for anything would wait for ever.
       for (let i = 0; i < 20; i++)
         assert.strictEqual(value(yield* map.accessToken(`fine-${i}`)), `fine-${i}-test-access-1`)
       yield* TestClock.adjust("1 minute")
@@ -150,7 +150,7 @@ describe("many tenants", () => {
       const first = yield* Effect.fork(map.accessToken("a"))
       yield* until(() => lookups.length === 1)
       const second = yield* Effect.fork(map.accessToken("a"))
-      yield* settled
+      yield* flush
       yield* Fiber.interrupt(first)
       yield* Deferred.succeed(gate, void 0)
       assert.strictEqual(value(yield* Fiber.join(second)), "a-test-access-1")

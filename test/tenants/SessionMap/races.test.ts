@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import * as TokenStore from "../../../src/store/TokenStore.js"
 import * as SessionMap from "../../../src/tenants/SessionMap.js"
-import { fails, failure, held, until, user, value } from "../../support/harness.js"
-import { named, open, settled, tenants, Unknown } from "./harness.js"
+import { fails, failure, paused, until, user, value } from "../../support/harness.js"
+import { flush, named, open, tenants, Unknown } from "./harness.js"
 
 /** Lets other fibers come between nearly any two steps of an effect; `lead` shifts where that is. */
 const finely = <A, E>(effect: Effect.Effect<A, E>, lead: number): Effect.Effect<A, E> =>
@@ -37,88 +37,86 @@ describe("what comes between", () => {
         const store = yield* TokenStore.makeMemory
         const options = { shutdownDeadline: "10 seconds", store: Effect.succeed(store) } as const
         const { map, of } = yield* Scope.extend(tenants(options), scope)
-        const exchange = yield* held
-        of("a").next(exchange.exchange)
+        const tokenRequest = yield* paused
+        of("a").next(tokenRequest.tokenRequest)
         yield* Effect.fork(map.accessToken("a"))
-        yield* exchange.sent
+        yield* tokenRequest.sent
         if (invalidated) yield* Effect.fork(map.invalidate("a"))
-        yield* settled
+        yield* flush
         const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* settled
+        yield* flush
         assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
-        yield* exchange.answer
+        yield* tokenRequest.respond
         yield* Fiber.join(close)
         assert.isTrue(Option.isSome(yield* store.load("a https://api.test/v1/ account")))
       })
     )
   }
 
-  it.scoped("whoever invalidates a tenant that is being invalidated waits as well", () =>
+  it.scoped("the one who invalidates a tenant that is being invalidated waits as well", () =>
     Effect.gen(function* () {
       const { lookups, map, of } = yield* tenants({ shutdownDeadline: "10 seconds" })
-      const exchange = yield* held
-      of("a").next(exchange.exchange)
+      const tokenRequest = yield* paused
+      of("a").next(tokenRequest.tokenRequest)
       yield* Effect.fork(map.accessToken("a"))
-      yield* exchange.sent
+      yield* tokenRequest.sent
       const all = yield* Effect.replicateEffect(Effect.fork(map.invalidate("a")), 3)
       const meanwhile = yield* Effect.fork(map.accessToken("a"))
-      yield* settled
+      yield* flush
       for (const one of all) assert.isTrue(Option.isNone(yield* Fiber.poll(one)))
-      yield* exchange.answer
+      yield* tokenRequest.respond
       yield* Fiber.joinAll(all)
       assert.strictEqual(value(yield* Fiber.join(meanwhile)), "a-test-access-1")
       assert.deepStrictEqual(lookups, ["a", "a"])
     })
   )
 
-  it.scoped("an invalidation goes on when whoever wanted it is interrupted", () =>
+  it.scoped("an invalidation goes on when the one who wanted it is interrupted", () =>
     Effect.gen(function* () {
       for (let lead = 0; lead < 7; lead++) {
         for (let ticks = 1; ticks < 4; ticks++) {
           const { map, of } = yield* tenants({ shutdownDeadline: "10 seconds" })
           yield* map.accessToken("a")
-          const exchange = yield* held
-          of("a").next(exchange.exchange)
+          const tokenRequest = yield* paused
+          of("a").next(tokenRequest.tokenRequest)
           const caller = yield* Effect.fork(map.session("a").refresh)
-          yield* exchange.sent
+          yield* tokenRequest.sent
           const gone = yield* Effect.fork(finely(map.invalidate("a"), lead))
           yield* Effect.repeatN(Effect.yieldNow(), ticks)
           yield* Fiber.interrupt(gone)
           const isOpen = (yield* open(map)).length === 1
           const next = yield* Effect.fork(map.accessToken("a"))
-          yield* settled
+          yield* flush
           const served = Option.isSome(yield* Fiber.poll(next))
-          yield* exchange.answer
+          yield* tokenRequest.respond
           yield* Fiber.join(next)
           yield* Fiber.join(caller)
-          // Either it is open as before, or it is closing, and whoever comes next waits for that.
+          // Either it is open as before, or it is closing, and the one who comes next waits for that.
           assert.strictEqual(served, isOpen, `${lead}, ${ticks}`)
         }
       }
     })
   )
 
-  it.scoped(
-    "law 30: a log out counts, also when its session is invalidated under its hands and another one comes",
-    () =>
-      Effect.gen(function* () {
-        for (let lead = 0; lead < 20; lead++) {
-          for (let ticks = 1; ticks < 12; ticks++) {
-            const { map } = yield* tenants()
-            yield* map.accessToken("a")
-            const out = yield* Effect.fork(finely(map.session("a").logout, lead))
-            yield* Effect.repeatN(Effect.yieldNow(), ticks)
-            yield* map.invalidate("a")
-            yield* Effect.either(map.accessToken("a"))
-            yield* Fiber.join(out)
-            const after = yield* Effect.either(map.accessToken("a"))
-            assert.strictEqual(after._tag, "Left", `${lead}, ${ticks}`)
-          }
+  it.scoped("law 30: a logout counts, also when its session is invalidated under its hands and another one comes", () =>
+    Effect.gen(function* () {
+      for (let lead = 0; lead < 20; lead++) {
+        for (let ticks = 1; ticks < 12; ticks++) {
+          const { map } = yield* tenants()
+          yield* map.accessToken("a")
+          const out = yield* Effect.fork(finely(map.session("a").logout, lead))
+          yield* Effect.repeatN(Effect.yieldNow(), ticks)
+          yield* map.invalidate("a")
+          yield* Effect.either(map.accessToken("a"))
+          yield* Fiber.join(out)
+          const after = yield* Effect.either(map.accessToken("a"))
+          assert.strictEqual(after._tag, "Left", `${lead}, ${ticks}`)
         }
-      })
+      }
+    })
   )
 
-  it.scoped("a log out of a tenant that is removed needs no second lookup", () =>
+  it.scoped("a logout of a tenant that is removed needs no second lookup", () =>
     Effect.gen(function* () {
       const { lookups, map, of } = yield* tenants({
         shutdownDeadline: "10 seconds",
@@ -131,20 +129,20 @@ describe("what comes between", () => {
     })
   )
 
-  it.effect("law 31: nobody enters a map that is closing", () =>
+  it.effect("law 31: no one enters a map that is closing", () =>
     Effect.gen(function* () {
       for (let ticks = 0; ticks < 20; ticks++) {
         const scope = yield* Scope.make()
         const { map, of } = yield* Scope.extend(tenants({ shutdownDeadline: "10 seconds" }), scope)
-        const exchange = yield* held
-        of("b").next(exchange.exchange)
+        const tokenRequest = yield* paused
+        of("b").next(tokenRequest.tokenRequest)
         yield* Effect.fork(map.accessToken("b"))
-        yield* exchange.sent
+        yield* tokenRequest.sent
         const caller = yield* Effect.fork(Effect.either(finely(map.accessToken("a"), 0)))
         yield* Effect.repeatN(Effect.yieldNow(), ticks)
         const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* settled
-        yield* exchange.answer
+        yield* flush
+        yield* tokenRequest.respond
         yield* Fiber.join(close)
         yield* Fiber.join(caller)
         assert.deepStrictEqual(yield* open(map), [], `${ticks}`)
@@ -156,7 +154,7 @@ describe("what comes between", () => {
     Effect.gen(function* () {
       for (let lead = 0; lead < 8; lead++) {
         for (let ticks = 1; ticks < 4; ticks++) {
-          const { lookups, map } = yield* tenants({ before: () => settled })
+          const { lookups, map } = yield* tenants({ before: () => flush })
           const first = yield* Effect.fork(finely(map.accessToken("a"), lead))
           yield* Effect.repeatN(Effect.yieldNow(), ticks - 1)
           yield* map.accessToken("a")
@@ -182,10 +180,10 @@ describe("what comes between", () => {
         lookup: (_: string) =>
           Effect.sync(() => ({ provider: now.service, account: "account", credentials: Effect.succeed(user) }))
       }).pipe(Effect.provideService(HttpClient.HttpClient, api))
-      // Moved while the request waits for a token: it begins anew.
+      // Moved while the request waits for a token: it begins again.
       old.next(fails(failure.busy("2 seconds")))
       const early = yield* Effect.fork(map.client("a").get("x"))
-      yield* settled
+      yield* flush
       now = next
       yield* map.invalidate("a")
       yield* TestClock.adjust("3 seconds")

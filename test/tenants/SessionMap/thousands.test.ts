@@ -163,7 +163,7 @@ describe("a thousand tenants under random faults", () => {
                 ? sandbox.revokeAccessTokens
                 : sandbox.faults.inject(endpoint, faults(roll), times)
           })
-          // All at once, and then about one in twenty at a time, for longer than a session stays that nobody uses.
+          // All at once, and then about one in twenty at a time, for longer than a session stays that no one uses.
           yield* sandbox.faults.inject("login", Faults.Delay({ duration: "1 second" }), 400)
           for (let round = 0; round < 24; round++) {
             const some = round === 0 ? keys : keys.filter(() => roll.next() < 0.04)
@@ -193,26 +193,26 @@ describe("a thousand tenants under random faults", () => {
           assert.deepStrictEqual(Array.from(yield* Fiber.join(all)).filter(Either.isLeft), [])
           assert.deepStrictEqual(crossed, [])
 
-          // Whoever is kept for nothing but its use goes.
+          // The one who is kept for nothing but its use goes.
           yield* clock.advance("4 minutes")
           assert.deepStrictEqual(yield* map.statuses, [])
 
           const report = yield* sandbox.report
           const revocations = (yield* sandbox.log).filter(({ endpoint }) => endpoint === "revoke").length
-          const exchanges = yield* measured("effect_auth_token_requests", name)
+          const tokenRequests = yield* measured("effect_auth_token_requests", name)
           const durations = yield* measured("effect_auth_token_request_duration_seconds", name)
-          const seen = (exchanges.get("login") ?? 0) + (exchanges.get("refresh") ?? 0)
-          assert.strictEqual(seen, report.exchanges)
-          assert.strictEqual((spans.get("auth.login") ?? 0) + (spans.get("auth.refresh") ?? 0), report.exchanges)
-          assert.strictEqual(exchanges.get("revoke") ?? 0, revocations)
+          const seen = (tokenRequests.get("login") ?? 0) + (tokenRequests.get("refresh") ?? 0)
+          assert.strictEqual(seen, report.tokenRequests)
+          assert.strictEqual((spans.get("auth.login") ?? 0) + (spans.get("auth.refresh") ?? 0), report.tokenRequests)
+          assert.strictEqual(tokenRequests.get("revoke") ?? 0, revocations)
           assert.strictEqual(spans.get("auth.revoke") ?? 0, revocations)
-          assert.deepStrictEqual(durations, exchanges)
+          assert.deepStrictEqual(durations, tokenRequests)
           assert.strictEqual((yield* measured("effect_auth_waiting", name)).get(""), 0)
           const { complaints, reuses } = report
           assert.deepStrictEqual({ complaints, reuses }, { complaints: 0, reuses: 0 })
           // It was no idle day.
-          assert.isAbove(report.maxConcurrentExchanges, 300)
-          assert.isAbove(report.exchanges, 1200)
+          assert.isAbove(report.maxConcurrentTokenRequests, 300)
+          assert.isAbove(report.tokenRequests, 1200)
           assert.isAbove(done.open, 500)
           assert.isAbove(done.failed, 10)
         }).pipe(Effect.withTracer(tracer), quiet)

@@ -18,7 +18,7 @@ const tiny = Sandbox.make({ lifetime: "1 minute" }, (server) => {
     secretParams: ["pin"],
     refuse,
     authorize: (call) =>
-      Effect.flatMap(server.judge(call, "access", SandboxApi.bearer(call)), (verdict) =>
+      Effect.flatMap(server.verify(call, "access", SandboxApi.bearer(call)), (verdict) =>
         verdict === "valid" ? Effect.void : refuse(403, verdict)
       ),
     routes: [
@@ -76,15 +76,15 @@ describe("Sandbox", () => {
       assert.strictEqual((yield* api.postForm("/token", { grant_type: "password", scope: "a b" })).body.scope, "a b")
       assert.strictEqual((yield* api.postForm("/token", { grant_type: "refresh_token" })).status, 503)
       assert.strictEqual((yield* api.postForm("/token", { grant_type: "refresh_token" })).status, 200)
-      const { complaints, exchanges, logins, refreshes } = yield* sandbox.report
+      const { complaints, tokenRequests, logins, refreshes } = yield* sandbox.report
       assert.deepStrictEqual(
-        { complaints, exchanges, logins, refreshes },
-        { complaints: 0, exchanges: 3, logins: 1, refreshes: 1 }
+        { complaints, tokenRequests, logins, refreshes },
+        { complaints: 0, tokenRequests: 3, logins: 1, refreshes: 1 }
       )
     })
   )
 
-  it.effect("revocations and metadata are counted, and are no exchanges", () =>
+  it.effect("revocations and metadata are counted, and are no token requests", () =>
     Effect.gen(function* () {
       const { api, bearer, sandbox } = yield* setup
       const { access_token } = (yield* api.postForm("/token", { grant_type: "password" })).body
@@ -97,7 +97,7 @@ describe("Sandbox", () => {
         logins: 1,
         revocations: 1,
         metadata: 2,
-        exchanges: 1,
+        tokenRequests: 1,
         api: 2,
         rejections: 1,
         familiesRevoked: 1,

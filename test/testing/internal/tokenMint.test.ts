@@ -5,7 +5,7 @@ import * as TokenMint from "../../../src/testing/internal/tokenMint.js"
 const hour = Duration.hours(1)
 
 /** A mint of opaque tokens with one family of two tokens. */
-const setup = (options?: TokenMint.Options) =>
+const setup = (options?: TokenMint.TokenOptions) =>
   Effect.gen(function* () {
     const mint = yield* TokenMint.make(Clock.currentTimeMillis, { format: "opaque", ...options })
     const access = (yield* mint.issue("access", hour)).token
@@ -28,11 +28,11 @@ describe("TokenMint", () => {
     Effect.gen(function* () {
       const { mint, refresh } = yield* setup()
       yield* TestClock.setTime(3_599_999)
-      assert.strictEqual(yield* mint.judge("refresh", refresh), "valid")
-      assert.strictEqual(yield* mint.judge("refresh", refresh), "valid")
-      assert.strictEqual(yield* mint.judge("access", refresh), "other-kind")
+      assert.strictEqual(yield* mint.verify("refresh", refresh), "valid")
+      assert.strictEqual(yield* mint.verify("refresh", refresh), "valid")
+      assert.strictEqual(yield* mint.verify("access", refresh), "other-kind")
       yield* TestClock.setTime(3_600_000)
-      assert.strictEqual(yield* mint.judge("refresh", refresh), "expired")
+      assert.strictEqual(yield* mint.verify("refresh", refresh), "expired")
       assert.strictEqual(yield* mint.spend(refresh), "expired")
       assert.deepStrictEqual(yield* mint.counts, { reuses: 0, familiesRevoked: 0 })
     })
@@ -46,8 +46,8 @@ describe("TokenMint", () => {
       const heir = (yield* mint.issue("refresh", hour, { parent: refresh })).token
       assert.strictEqual(yield* mint.spend(refresh), "reused")
       const late = (yield* mint.issue("access", hour, { parent: heir })).token
-      assert.strictEqual(yield* mint.judge("access", access), "revoked")
-      assert.strictEqual(yield* mint.judge("access", late), "revoked")
+      assert.strictEqual(yield* mint.verify("access", access), "revoked")
+      assert.strictEqual(yield* mint.verify("access", late), "revoked")
       assert.strictEqual(yield* mint.spend(heir), "revoked")
       assert.strictEqual(yield* mint.spend(stranger), "valid")
       assert.strictEqual(yield* mint.spend(refresh), "reused")
@@ -61,9 +61,9 @@ describe("TokenMint", () => {
       assert.strictEqual(yield* mint.spend(refresh), "valid")
       yield* TestClock.setTime(9999)
       assert.strictEqual(yield* mint.spend(refresh), "valid")
-      assert.strictEqual(yield* mint.judge("access", access), "valid")
+      assert.strictEqual(yield* mint.verify("access", access), "valid")
       assert.strictEqual(yield* mint.spend(refresh), "reused")
-      assert.strictEqual(yield* mint.judge("access", access), "revoked")
+      assert.strictEqual(yield* mint.verify("access", access), "revoked")
     })
   )
 
@@ -95,7 +95,7 @@ describe("TokenMint", () => {
       const { access, mint, refresh } = yield* setup()
       yield* mint.revokeToken("test-unknown")
       yield* mint.revokeToken(access)
-      assert.strictEqual(yield* mint.judge("access", access), "revoked")
+      assert.strictEqual(yield* mint.verify("access", access), "revoked")
       assert.strictEqual(yield* mint.spend(refresh), "valid")
       assert.deepStrictEqual(yield* mint.counts, { reuses: 0, familiesRevoked: 0 })
     })
@@ -106,12 +106,12 @@ describe("TokenMint", () => {
       const { access, mint, refresh } = yield* setup()
       const other = (yield* mint.issue("access", hour)).token
       yield* mint.revokeFamily("test-unknown")
-      assert.strictEqual(yield* mint.judge("access", access), "valid")
+      assert.strictEqual(yield* mint.verify("access", access), "valid")
       yield* mint.revokeFamily(access)
-      assert.strictEqual(yield* mint.judge("refresh", refresh), "revoked")
-      assert.strictEqual(yield* mint.judge("access", other), "valid")
+      assert.strictEqual(yield* mint.verify("refresh", refresh), "revoked")
+      assert.strictEqual(yield* mint.verify("access", other), "valid")
       yield* mint.revoke("access")
-      assert.strictEqual(yield* mint.judge("access", other), "revoked")
+      assert.strictEqual(yield* mint.verify("access", other), "revoked")
       assert.deepStrictEqual(yield* mint.counts, { reuses: 0, familiesRevoked: 1 })
     })
   )
