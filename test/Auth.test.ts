@@ -7,16 +7,16 @@ import { secret } from "./support/harness.js"
 /** An API that tells who asks: the token of each login names the app and the user. */
 const whoAmI = Effect.map(Ref.make(0), (logins) => {
   const client = HttpClient.make((request, url) => {
-    const answer = (status: number, body: unknown) =>
+    const response = (status: number, body: unknown) =>
       HttpClientResponse.fromWeb(request, new Response(JSON.stringify(body), { status }))
     if (url.pathname.endsWith("/login")) {
       const sent = request.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(request.body.body)) : {}
       return Effect.as(
         Ref.update(logins, (n) => n + 1),
-        answer(200, { token: `test.${request.headers["x-violet-app-id"]}.${sent.username}`, refresh_token: "test-r" })
+        response(200, { token: `test.${request.headers["x-violet-app-id"]}.${sent.username}`, refresh_token: "test-r" })
       )
     }
-    return Effect.succeed(answer(200, { i: request.headers["x-violet-token"], at: url.host }))
+    return Effect.succeed(response(200, { i: request.headers["x-violet-token"], at: url.host }))
   })
   return { logins, layer: Layer.succeed(HttpClient.HttpClient, client) }
 })
@@ -30,7 +30,7 @@ class Alice extends Context.Tag("effect-auth/test/Auth.test/Alice")<Alice, AuthH
 class Bob extends Context.Tag("effect-auth/test/Auth.test/Bob")<Bob, AuthHttpClient.Service>() {}
 class Other extends Context.Tag("effect-auth/test/Auth.test/Other")<Other, AuthHttpClient.Service>() {}
 
-const who = (client: AuthHttpClient.Service) => Effect.flatMap(client.get("/me"), (answer) => answer.json)
+const who = (client: AuthHttpClient.Service) => Effect.flatMap(client.get("/me"), (response) => response.json)
 
 it.scoped("two accounts of one API, and two APIs, in one Layer.mergeAll never mix", () =>
   Effect.gen(function* () {

@@ -83,16 +83,15 @@ const attempt = <E>(
   token: AccessToken,
   onRejected: (rejection: CallerResponse) => ResponseEffect<E>
 ): ResponseEffect<E> => {
-  const toCallerResponse = (response: HttpClientResponse.HttpClientResponse) => new CallerResponse(request, response)
   const handle = (source: HttpClientResponse.HttpClientResponse): ResponseEffect<E> => {
-    const response = toCallerResponse(source)
+    const response = new CallerResponse(request, source)
     return provider.rejects(response.status, response.headers) ? onRejected(response) : Effect.succeed(response)
   }
   return Effect.matchEffect(send(provider.authorize(request, token)), {
     onFailure: (error) => {
       const response = Send.responseIn(error)
       return response === undefined
-        ? Effect.fail(Send.sanitizeError(error, request, toCallerResponse))
+        ? Effect.fail(Send.sanitizeError(error, request, (response) => new CallerResponse(request, response)))
         : handle(response)
     },
     onSuccess: handle

@@ -21,7 +21,7 @@ export const Outcome = Schema.Literal("not-spent", "unknown")
 /**
  * The outcome of a failed token request.
  *
- * - `"not-spent"`: the server certainly did not act on it. It was never sent, or it was rejected unread (429, 503).
+ * - `"not-spent"`: the server certainly did not act on it. It was never sent, or it was turned away unread (429, 503).
  * - `"unknown"`: the server may have acted on it, so a single-use refresh token may be spent.
  *
  * @since 0.1.0
@@ -59,7 +59,8 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-auth/
 }
 
 /**
- * The server refused the refresh token, and no login is possible without new credentials.
+ * The refresh token was refused, and no login is possible without new credentials. With the reason `"invalid"` it may
+ * also be one whose fate stayed unknown after it was presented twice (law 13), or there was none to send.
  *
  * Permanent: sign in again, with `login` or `adopt`.
  *

@@ -22,7 +22,8 @@ import * as Renewer from "./renewer.js"
 export interface Service {
   /**
    * Renews a session in the background until either of them closes. A session is renewed by the last `Renewal` that
-   * watches it. Does nothing for a session of a `SessionMap`, which renews its own.
+   * watches it. Does nothing for a session that `Session.make` did not make: a copy of one, or one of a `SessionMap`,
+   * which renews its own.
    */
   readonly watch: (session: Session.Service) => Effect.Effect<void>
 }
@@ -42,19 +43,31 @@ export class Renewal extends Context.Tag("effect-auth/Renewal")<Renewal, Service
  * @since 0.1.0
  * @category constructors
  */
-export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.map(Renewer.make, (renewer) => ({
-  watch: (session) =>
-    Effect.suspend(() => {
-      const engine = Engine.of(session)
-      if (engine === undefined) return Effect.void
-      const renewable: Renewer.Renewable = {
-        renewalDelay: (now) => Lifecycle.renewalDelay(engine, now),
-        renew: Lifecycle.renew(engine)
-      }
-      engine.config.onChange = () => renewer.schedule(renewable)
-      return renewer.schedule(renewable)
-    })
-}))
+export const make: Effect.Effect<Service, never, Scope.Scope> = Effect.map(Renewer.make, (renewer) => {
+  const listeners = new WeakMap<Engine.Engine, NonNullable<Engine.Config["onChange"]>>()
+  const listenerOf = (engine: Engine.Engine): NonNullable<Engine.Config["onChange"]> => {
+    const known = listeners.get(engine)
+    if (known !== undefined) return known
+    // Once another `Renewal` watches the session, this one leaves it alone.
+    const isLast = () => engine.config.onChange === listener
+    const renewable: Renewer.Renewable = {
+      renewalDelay: (now) => (isLast() ? Lifecycle.renewalDelay(engine, now) : undefined),
+      renew: Effect.suspend(() => (isLast() ? Lifecycle.renew(engine) : Effect.void))
+    }
+    const listener = () => renewer.schedule(renewable)
+    listeners.set(engine, listener)
+    return listener
+  }
+  return {
+    watch: (session) =>
+      Effect.suspend(() => {
+        const engine = Engine.of(session)
+        if (engine === undefined) return Effect.void
+        engine.config.onChange = listenerOf(engine)
+        return engine.config.onChange(engine)
+      })
+  }
+})
 
 /**
  * A layer of a renewal fiber.

@@ -38,7 +38,7 @@ export const make: Effect.Effect<Renewer, never, Scope.Scope> = Effect.gen(funct
 
   const schedule = (session: Renewable): Effect.Effect<void> =>
     Effect.flatMap(Moment.now, (now) => {
-      // Read and entered in one step, so that a newer delay is never overwritten by an older one.
+      // Read and added in one step, so that a newer delay is never overwritten by an older one.
       const delay = session.renewalDelay(now)
       if (delay !== undefined) {
         return queue.set(session, monotonicMillis(now.nanos) + delay) ? Effect.asVoid(wake.open) : Effect.void

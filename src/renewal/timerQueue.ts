@@ -56,10 +56,9 @@ export class TimerQueue<A> {
   }
 
   private swap(one: number, other: number): void {
-    const [a, b] = [this.items[one] as A, this.items[other] as A]
-    const [x, y] = [this.dueTime(one), this.dueTime(other)]
-    this.place(one, b, y)
-    this.place(other, a, x)
+    const [item, due] = [this.items[one] as A, this.dueTime(one)]
+    this.place(one, this.items[other] as A, this.dueTime(other))
+    this.place(other, item, due)
   }
 
   private siftUp(index: number): void {

@@ -28,7 +28,7 @@ import * as Lifecycle from "./runtime/lifecycle.js"
  * A session with an API.
  *
  * `E` is the failure of finding the session: `never` for a session of its own, the failure of `lookup` for one of a
- * `SessionMap`. Every method that fails with `AuthError` fails with `Misconfigured` once the layer has closed.
+ * `SessionMap`. Once the layer has closed, a method that would need a flight fails with `Misconfigured`.
  *
  * @since 0.1.0
  * @category models
@@ -50,8 +50,8 @@ export interface Service<E = never> {
   readonly refresh: Effect.Effect<Token.AccessToken, AuthError | E>
   /**
    * Reports that the API rejected a token, and returns the token to use instead. If that is the same token, another
-   * attempt would not help. Refreshes only if the token is still the current one, and not while rejections are in their
-   * cool-down (law 10). `retried` reports that the rejected request was a retry already; default: `false`. Fails as
+   * attempt would not help. Refreshes if the token is still the current one, but not while rejections are in their cool-down (law 10);
+   * if it is not, this is the same as `accessToken`. `retried` reports that the rejected request was a retry already; default: `false`. Fails as
    * `accessToken` does.
    */
   readonly reject: (
@@ -198,8 +198,8 @@ export const make = (
   })
 
 /**
- * Returns the health of a session, for a readiness probe. Obtains a token if there is none, as any caller does: it
- * waits for at most `patience`, and frequent probes cause no more token requests (laws 6 and 9).
+ * Returns the health of a session, for a readiness probe. Obtains a token if there is none, and waits as long as any
+ * other caller; frequent probes cause no more token requests (laws 6 and 9).
  *
  * @since 0.1.0
  * @category combinators

@@ -147,7 +147,7 @@ export const at = (key: string): Effect.Effect<Location, never, TokenStore> =>
 /**
  * Makes a store in memory. Its entries are lost when the process ends.
  *
- * For the sessions of this library, its leases do not expire: their holders live in this process, and release them.
+ * For the sessions of this library, its leases do not expire: their owners live in this process, and release them.
  *
  * @since 0.1.0
  * @category constructors

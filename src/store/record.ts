@@ -46,32 +46,19 @@ const Refresh = Schema.Union(
   Schema.TaggedStruct("Dead", { failure: Schema.Union(InvalidRefreshToken, TokenExpired) })
 )
 
-const toFormat1 = (state: RecordedRefreshState): typeof Refresh.Type => {
-  switch (state._tag) {
-    case "Usable":
-      return state
-    case "InDoubt":
-      return {
-        _tag: "Doubtful",
-        age: Math.min(state.age, longestMillis),
-        again: state.presentedAgain,
-        mark: state.intentId
-      }
-    case "Refused":
-      return { _tag: "Dead", failure: state.failure }
-  }
-}
+const toFormat1 = (state: RecordedRefreshState): typeof Refresh.Type =>
+  state._tag === "Usable"
+    ? state
+    : state._tag === "Refused"
+      ? { ...state, _tag: "Dead" }
+      : { _tag: "Doubtful", age: Math.min(state.age, longestMillis), again: state.presentedAgain, mark: state.intentId }
 
-const fromFormat1 = (state: typeof Refresh.Type): RecordedRefreshState => {
-  switch (state._tag) {
-    case "Usable":
-      return state
-    case "Doubtful":
-      return { _tag: "InDoubt", age: state.age, presentedAgain: state.again, intentId: state.mark }
-    case "Dead":
-      return { _tag: "Refused", failure: state.failure }
-  }
-}
+const fromFormat1 = (state: typeof Refresh.Type): RecordedRefreshState =>
+  state._tag === "Usable"
+    ? state
+    : state._tag === "Dead"
+      ? { ...state, _tag: "Refused" }
+      : { _tag: "InDoubt", age: state.age, presentedAgain: state.again, intentId: state.mark }
 
 /** Not `Schema.Record`, which sets the prototype of the object it makes if a key says so. */
 const Extra = Schema.declare(
@@ -201,12 +188,8 @@ export const decode = (key: string, stored: StoredEntry): Either.Either<StoredRe
       ({ generation, revision }) => generation === stored.generation && revision === stored.revision,
       () => unreadable(key, "the store returned the record under a version that is not its own")
     ),
-    Either.map(({ age, generation, refresh, refreshAge, revision, tokens }) => ({
-      generation,
-      revision,
-      tokens,
-      age,
-      refreshAge,
+    Either.map(({ format: _format, key: _key, refresh, ...record }) => ({
+      ...record,
       refreshState: fromFormat1(refresh),
       storedFor: Duration.toMillis(stored.age)
     }))

@@ -16,7 +16,7 @@ export interface RecordStore {
   readonly save: (key: string, record: Record.SessionRecord) => Effect.Effect<Either.Either<boolean, StoreFailure>>
   readonly lease: (key: string, owner: string) => Effect.Effect<Either.Either<boolean, StoreFailure>>
   readonly release: (key: string, owner: string) => Effect.Effect<unknown>
-  /** Tells whether calls cannot block and every lease holder lives in this process, so that leases need no heartbeat. */
+  /** Tells whether calls cannot block and every lease owner lives in this process, so that leases need no heartbeat. */
   readonly isSynchronous: boolean
 }
 
@@ -39,7 +39,7 @@ const synchronous = ({ lease, load, release, save }: Synchronous.SynchronousStor
 /** The longest time callers wait for a token set to be saved before it is served from memory alone: two seconds (law 18). */
 const storeTimeout = Duration.seconds(2)
 
-/** The time a lease lasts without a heartbeat of its holder: ten seconds (law 20). */
+/** The time a lease lasts without a heartbeat of its owner: ten seconds (law 20). */
 export const leaseDuration: Duration.Duration = Duration.seconds(10)
 
 const bounded = <A>(
@@ -47,7 +47,7 @@ const bounded = <A>(
   effect: () => Effect.Effect<A, StoreFailure>
 ): Effect.Effect<Either.Either<A, StoreFailure>> =>
   runBounded("token store", effect, storeTimeout, {
-    onTimeout: () => new StoreFailure({ operation, problem: "it does not answer" }),
+    onTimeout: () => new StoreFailure({ operation, problem: "it did not respond in time" }),
     onDefect: () => new StoreFailure({ operation, problem: "a defect in the store" })
   })
 

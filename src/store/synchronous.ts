@@ -1,7 +1,7 @@
 import type * as Moment from "../common/Moment.js"
 
 /**
- * The synchronous interface of the in-memory store. It cannot block, so it needs no timeout; its lease holders live in this
+ * The synchronous interface of the in-memory store. It cannot block, so it needs no timeout; its lease owners live in this
  * process, so leases need no heartbeat and no expiry.
  */
 export interface SynchronousStore<A> {

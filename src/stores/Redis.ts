@@ -132,7 +132,7 @@ interface Connection {
   readonly client: Client
   /** Returns the error because of which there is no connection; `none` if it is up or being made. */
   readonly connectionError: () => Option.Option<unknown>
-  /** Replaces the connection to a server that does not answer. */
+  /** Replaces the connection to a server that does not respond. */
   readonly reconnect: Effect.Effect<void>
 }
 
@@ -208,7 +208,7 @@ const makeWith = (connection: () => Connection, options: Options): Effect.Effect
         })
         const timedOut = Effect.suspend(() =>
           Option.match(connectionError(), {
-            onNone: () => Effect.zipRight(reconnect, failure("the server does not answer")),
+            onNone: () => Effect.zipRight(reconnect, failure("the server did not respond in time")),
             onSome: disconnected
           })
         )

@@ -2,7 +2,7 @@
  * The metrics of sessions.
  *
  * Each has the label `provider`, and `session` if the session has a label. Those and the labels named below are all there are,
- * so their number is bounded. The tags of a caller's fiber are not among them, because a token request is for all its waiters.
+ * so apart from your own labels their number is bounded. The tags of a caller's fiber are not among them, because a token request is for all its waiters.
  *
  * Only labelled series are counted. Read one with `Metric.tagged(AuthMetrics.staleReads, "provider", "violet")`, or all with
  * `Metric.snapshot`.

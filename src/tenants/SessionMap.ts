@@ -122,8 +122,8 @@ export interface Service<in out K, in out E = never> {
    */
   readonly client: (key: K) => AuthHttpClient.Service<E>
   /**
-   * Closes the session of a key whose tenant is gone or has changed. Waits for its token request under way and saves
-   * what is unsaved, for at most `shutdownDeadline`. Its callers, and the next use, look the key up again. The session
+   * Closes the session of a key whose tenant is gone or has changed. Waits for its token request under way, for
+   * at most `shutdownDeadline`, and saves what is unsaved. Its callers, and the next use, look the key up again. The session
    * closes even if this is interrupted. Does nothing for a key without an open session.
    */
   readonly invalidate: (key: K) => Effect.Effect<void>
@@ -189,7 +189,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
     )
     const lookup = (key: K) => provideOnly(Effect.flatMap(options.lookup(key), sessionParts), context)
     const registry = yield* Registry.make<K, E>({ config, lookup, idleTimeToLive, background, renewer })
-    const { accessToken, entries, find, invalidate, logout, use } = registry
+    const { accessToken, openSessions, find, invalidate, logout, use } = registry
 
     // A session that opened after the token was read does not know yet whether that token is the current one (law 10).
     const reject = (
@@ -240,7 +240,7 @@ export const make = <K, E = never, R = never, E2 = never, R2 = never>(
         return HttpClient.retry(client, { while: (error) => error === Registry.tenantChanged })
       },
       invalidate,
-      statuses: Effect.flatMap(entries, (all) =>
+      statuses: Effect.flatMap(openSessions, (all) =>
         Effect.forEach(all, ([key, engine]) => Effect.map(Engine.status(engine), (status) => [key, status] as const))
       )
     }

@@ -15,7 +15,7 @@ import * as Engine from "../session/runtime/engine.js"
 import * as Lifecycle from "../session/runtime/lifecycle.js"
 import type * as Token from "../token/Token.js"
 import { KeyMap } from "./keyMap.js"
-import { type MapConfig, type SessionParts, Tenant } from "./tenant.js"
+import { type MapConfig, type SessionParts, TenantSession } from "./tenant.js"
 
 /** The options of a registry. */
 export interface Options<K, E> extends Omit<MapConfig<K>, "evict"> {
@@ -27,10 +27,10 @@ export interface Options<K, E> extends Omit<MapConfig<K>, "evict"> {
 /** The open sessions of a map, by key. A session is opened by its first use and evicted when it is idle. */
 export interface Registry<K, E> {
   /**
-   * Returns the valid token of a key. With `account`, of the account of that session, even if it was evicted since;
+   * Returns the valid token of a key. With `earlier`, of the account of that session, even if it was evicted since;
    * fails with `tenantChanged` if the key has another account now.
    */
-  readonly accessToken: (key: K, account?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
+  readonly accessToken: (key: K, earlier?: Engine.Engine) => Effect.Effect<Token.AccessToken, AuthError | E>
   /** Signs out the session of a key. */
   readonly logout: (key: K) => Effect.Effect<void, AuthError | E>
   /** Returns the session of a key, and opens it if necessary. */
@@ -43,14 +43,14 @@ export interface Registry<K, E> {
   /** Evicts and closes the session of a key, if it is open. */
   readonly invalidate: (key: K) => Effect.Effect<void>
   /** The sessions that are open. */
-  readonly entries: Effect.Effect<ReadonlyArray<readonly [K, Engine.Engine]>>
+  readonly openSessions: Effect.Effect<ReadonlyArray<readonly [K, Engine.Engine]>>
 }
 
 /** Makes an empty registry. Its scope closes all sessions at once. */
 export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { config, lookup, renewer } = options
-    const tenants = new KeyMap<K, Tenant<K>>()
+    const tenants = new KeyMap<K, TenantSession<K>>()
     const map: MapConfig<K> = {
       ...options,
       // Nothing begins in a closed session: its callers turn to the one that is opened after it.
@@ -59,7 +59,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
         tenants.delete(tenant.mapKey)
       }
     }
-    const opening = yield* FiberMap.make<K, Either.Either<Tenant<K>, AuthError | E>>()
+    const opening = yield* FiberMap.make<K, Either.Either<TenantSession<K>, AuthError | E>>()
     const closing = yield* FiberMap.make<K, void, never>()
     let closed = false
 
@@ -73,7 +73,7 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
       )
 
     /** Looks up a key and opens its session, once the one before it has closed. */
-    const open = (key: K): Effect.Effect<Either.Either<Tenant<K>, AuthError | E>> =>
+    const open = (key: K): Effect.Effect<Either.Either<TenantSession<K>, AuthError | E>> =>
       Effect.gen(function* () {
         yield* awaitClosed(key)
         const parts = yield* runBounded<SessionParts, AuthError | E>(
@@ -84,9 +84,9 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
         )
         if (Either.isLeft(parts)) return Either.left(parts.left)
         const now = yield* Engine.now
-        // Checked and entered in one step: closing the map closes every session that is in it.
+        // Checked and added in one step: closing the map closes every session that is in it.
         if (closed) return Either.left(mapHasClosed)
-        const tenant = new Tenant(map, key, config, parts.right, now)
+        const tenant = new TenantSession(map, key, config, parts.right, now)
         tenants.set(key, tenant)
         yield* renewer.schedule(tenant)
         return Either.right(tenant)
@@ -127,8 +127,8 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
         )
       )
 
-    const obtain = (key: K, account: Engine.Engine | undefined) =>
-      use(key, (engine) => (isSameAccount(engine, account) ? Callers.use(engine) : tenantChanged))
+    const obtain = (key: K, earlier: Engine.Engine | undefined) =>
+      use(key, (engine) => (isSameAccount(engine, earlier) ? Callers.use(engine) : tenantChanged))
 
     const logout = (key: K): Effect.Effect<void, AuthError | E> =>
       use(key, (engine) =>
@@ -156,17 +156,17 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
     )
 
     return {
-      // Law 1, by key: one look-up in a map and one read of the clocks.
-      accessToken: (key, account) =>
+      // Law 1, by key: one read of a map and one of the clocks.
+      accessToken: (key, earlier) =>
         withFiber((fiber) => {
           const clock = clockOf(fiber)
           const tenant = tenants.get(key)
-          if (tenant === undefined || !isSameAccount(tenant, account)) return obtain(key, account)
+          if (tenant === undefined || !isSameAccount(tenant, earlier)) return obtain(key, earlier)
           const { freshToken, freshUntilMillis, freshUntilNanos } = tenant
           tenant.usedAt = clock.unsafeCurrentTimeMillis()
           return tenant.usedAt < freshUntilMillis && clock.unsafeCurrentTimeNanos() < freshUntilNanos
             ? freshToken
-            : obtain(key, account)
+            : obtain(key, earlier)
         }),
       logout,
       find,
@@ -181,15 +181,15 @@ export const make = <K, E>(options: Options<K, E>): Effect.Effect<Registry<K, E>
             return Effect.zipRight(FiberMap.run(closing, key, Lifecycle.close(tenant)), restore(awaitClosed(key)))
           })
         ),
-      entries: Effect.sync(() => tenants.entries())
+      openSessions: Effect.sync(() => tenants.entries())
     }
   })
 
 const onlyOnce = { onlyIfMissing: true }
 
-/** Tells whether a session is of a given account: of the same key at the same API. */
-export const isSameAccount = (engine: Engine.Engine, account: Engine.Engine | undefined): boolean =>
-  account === undefined || engine === account || engine.key === account.key
+/** Tells whether a session is of the account of an earlier one: of the same key at the same API. */
+export const isSameAccount = (engine: Engine.Engine, earlier: Engine.Engine | undefined): boolean =>
+  earlier === undefined || engine === earlier || engine.key === earlier.key
 
 /** The failure of a request whose key has another account by now. It does not leave the map. */
 export const tenantChanged = new Misconfigured({ field: "session map", problem: "the tenant of this key has changed" })

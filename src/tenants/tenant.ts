@@ -25,11 +25,11 @@ export interface MapConfig<K> {
   /** Tells whether tokens are renewed in the background. */
   readonly background: boolean
   /** Removes a tenant from the map. */
-  readonly evict: (tenant: Tenant<K>) => void
+  readonly evict: (tenant: TenantSession<K>) => void
 }
 
 /** An open session of a map. The renewal fiber renews it, and evicts it after it was idle for long enough. */
-export class Tenant<K> extends Engine.Engine implements Renewable {
+export class TenantSession<K> extends Engine.Engine implements Renewable {
   readonly map: MapConfig<K>
   readonly mapKey: K
   /** The last use, in milliseconds of the wall clock. */
@@ -69,4 +69,4 @@ export class Tenant<K> extends Engine.Engine implements Renewable {
 export const scheduledBy =
   (renewer: Renewer): Engine.Config["onChange"] =>
   (engine) =>
-    engine instanceof Tenant ? renewer.schedule(engine) : Effect.void
+    engine instanceof TenantSession ? renewer.schedule(engine) : Effect.void

@@ -9,7 +9,7 @@ const doubled = (first: Duration.Duration, longest: Duration.Duration, count: nu
 export const maxCoolDown: Duration.Duration = Duration.seconds(30)
 
 /** The longest `Retry-After` that is honoured: one hour. A longer one counts as this. */
-export const maxRetryAfter: Duration.Duration = Duration.hours(1)
+const maxRetryAfter: Duration.Duration = Duration.hours(1)
 
 /**
  * Returns the cool-down after the n-th transient failure in a row (law 9): 250 ms, doubling to 30 s, less up to a quarter

@@ -72,7 +72,7 @@ const decodeClaims = Schema.decodeUnknownOption(Claims)
  *
  * @see https://www.rfc-editor.org/rfc/rfc7519#section-4.1
  */
-export const jwtClaims = (token: string): typeof Claims.Type =>
+const jwtClaims = (token: string): typeof Claims.Type =>
   Option.getOrElse(
     Option.flatMap(Either.getRight(Encoding.decodeBase64UrlString(token.split(".")[1] ?? "")), decodeClaims),
     () => ({})

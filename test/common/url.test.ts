@@ -115,8 +115,8 @@ describe("whose a URL is", () => {
   )
 
   it("the usual form of an origin is told by its first characters, anything else is not", () => {
-    const told = origins.filter((origin) => within(`${origin}/orders`))
-    assert.deepStrictEqual(told, [
+    const reported = origins.filter((origin) => within(`${origin}/orders`))
+    assert.deepStrictEqual(reported, [
       "https://violet.test",
       "https://violet.test:8443",
       "http://localhost",

@@ -29,9 +29,9 @@ export const layer = (
 
 export const call = Effect.gen(function* () {
   const client = yield* AuthHttpClient.AuthHttpClient
-  const answer = yield* client.get("/merchants")
-  yield* answer.json
-  yield* Effect.sync(() => console.log("status", answer.status))
+  const response = yield* client.get("/merchants")
+  yield* response.json
+  yield* Effect.sync(() => console.log("status", response.status))
 })
 
 /** What waits for a promise gets on first; then only what was started to stay is left. */

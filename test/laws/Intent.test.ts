@@ -10,7 +10,7 @@ import { set } from "./harness.js"
 
 /** What the store says of the refresh token. */
 const refreshOf = (store: TokenStore.Service) =>
-  Effect.map(Records.kept(store, "key"), ({ refreshState }) => refreshState._tag)
+  Effect.map(Records.stored(store, "key"), ({ refreshState }) => refreshState._tag)
 
 describe("law 21: the intent", () => {
   it.scoped("law 21: the store knows of a refresh token before it is sent, and that it was not spent", () =>

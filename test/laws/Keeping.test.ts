@@ -44,7 +44,7 @@ describe("law 18: saving", () => {
       store.state.save = undefined
       yield* clock.advance("1 minute")
       assert.isTrue((yield* s.status).saved)
-      assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 1)
+      assert.strictEqual((yield* Records.stored(store.inner, "key")).generation, 1)
       const saves = store.state.saves
       yield* clock.advance("10 minutes")
       assert.strictEqual(store.state.saves, saves)
@@ -78,7 +78,7 @@ describe("law 18: saving", () => {
       yield* clock.advance("100 millis")
       store.state.save = undefined
       yield* Scope.close(scope, Exit.void)
-      assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 1)
+      assert.strictEqual((yield* Records.stored(store.inner, "key")).generation, 1)
     })
   )
 
@@ -115,8 +115,8 @@ describe("law 19: generations", () => {
       Effect.gen(function* () {
         const store = yield* TokenStore.makeMemory
         const results = yield* Effect.forEach(order, (generation) => Records.save(store, "key", record(generation)))
-        const kept = yield* Records.kept(store, "key")
-        assert.strictEqual(kept.generation, Math.max(...order))
+        const stored = yield* Records.stored(store, "key")
+        assert.strictEqual(stored.generation, Math.max(...order))
         order.forEach((generation, i) => {
           const before = order.slice(0, i)
           assert.strictEqual(
@@ -142,8 +142,8 @@ describe("law 19: generations", () => {
       yield* Records.save(store, "key", record(1))
       yield* clock.advance("3 minutes")
       yield* clock.setWall("1 hour", -1)
-      const kept = yield* Records.kept(store, "key")
-      assert.strictEqual(Duration.toMillis(kept.storedFor), 180_000)
+      const stored = yield* Records.stored(store, "key")
+      assert.strictEqual(Duration.toMillis(stored.storedFor), 180_000)
     })
   )
 
@@ -170,9 +170,9 @@ describe("law 19: generations", () => {
       const s = yield* session(provider(), { store, key: "key" })
       yield* s.logout
       yield* clock.advance("1 second")
-      const kept = yield* Records.kept(store, "key")
-      assert.isTrue(Option.isNone(kept.tokens))
-      assert.isAbove(kept.generation, 5)
+      const stored = yield* Records.stored(store, "key")
+      assert.isTrue(Option.isNone(stored.tokens))
+      assert.isAbove(stored.generation, 5)
       // And a session that starts there later stays signed out.
       const later = yield* session(provider(), { store, key: "key" })
       assert.strictEqual((yield* Effect.flip(later.accessToken))._tag, "SignedOut")
@@ -195,8 +195,11 @@ it.scoped("law 19: a logout that meets a newer record and an unreadable store is
     broken = false
     yield* clock.advance("10 minutes")
     const st = yield* s.status
-    const kept = yield* Records.kept(inner, "k")
-    assert.deepStrictEqual({ saved: st.saved, signedOut: Option.isNone(kept.tokens) }, { saved: true, signedOut: true })
+    const stored = yield* Records.stored(inner, "k")
+    assert.deepStrictEqual(
+      { saved: st.saved, signedOut: Option.isNone(stored.tokens) },
+      { saved: true, signedOut: true }
+    )
   })
 )
 

@@ -43,8 +43,8 @@ it.scoped("law 30: a login right after a logout stays in a slow store", () =>
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("10 minutes")
     assert.strictEqual(value(yield* Fiber.join(f)), "test-access-2")
-    const kept = yield* Records.kept(inner, "k")
-    assert.isTrue(Option.isSome(kept.tokens), "the store says signed out")
+    const stored = yield* Records.stored(inner, "k")
+    assert.isTrue(Option.isSome(stored.tokens), "the store says signed out")
   })
 )
 
@@ -69,8 +69,8 @@ it.scoped("law 30: a login after a logout that could not be saved stays in the s
     const f = yield* Effect.fork(s.login)
     yield* clock.advance("10 minutes")
     assert.strictEqual(value(yield* Fiber.join(f)), "test-access-2")
-    const kept = yield* Records.kept(store.inner, "k")
-    assert.isTrue(Option.isSome(kept.tokens), "the store says signed out")
+    const stored = yield* Records.stored(store.inner, "k")
+    assert.isTrue(Option.isSome(stored.tokens), "the store says signed out")
   })
 )
 
@@ -187,18 +187,18 @@ it.scoped(
           yield* clock.advance(below(1500))
         }
         yield* clock.advance("2 minutes")
-        const kept = Option.flatMap(yield* Records.load(inner, "k"), ({ tokens }) => tokens)
+        const stored = Option.flatMap(yield* Records.load(inner, "k"), ({ tokens }) => tokens)
         const status = yield* s.status
-        const told = `${seed}: ${story.join(", ")}`
-        assert.isTrue(status.saved, told)
+        const reported = `${seed}: ${story.join(", ")}`
+        assert.isTrue(status.saved, reported)
         const mine = status.token === "fresh" ? Option.some(value(yield* s.accessToken)) : Option.none()
         assert.deepStrictEqual(
           Option.map(
-            Option.flatMap(kept, ({ accessToken }) => accessToken),
+            Option.flatMap(stored, ({ accessToken }) => accessToken),
             value
           ),
           mine,
-          told
+          reported
         )
       }
     })
@@ -222,8 +222,8 @@ describe("law 30: logout and a new login win", () => {
       yield* flush
       assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
       assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
-      const kept = yield* Records.kept(store.inner, "key")
-      assert.isTrue(Option.isNone(kept.tokens))
+      const stored = yield* Records.stored(store.inner, "key")
+      assert.isTrue(Option.isNone(stored.tokens))
       yield* clock.advance("1 hour")
       assert.strictEqual((yield* Effect.flip(s.accessToken))._tag, "SignedOut")
       assert.strictEqual(p.count().total, 2)
@@ -246,7 +246,7 @@ describe("law 30: logout and a new login win", () => {
       yield* flush
       assert.strictEqual((yield* Fiber.join(refreshing))._tag, "SignedOut")
       assert.deepStrictEqual(p.revoked, ["test-access-1", "test-access-2"])
-      assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 3)
+      assert.strictEqual((yield* Records.stored(store.inner, "key")).generation, 3)
     })
   )
 

@@ -32,9 +32,11 @@ describe("law 32: observers", () => {
       yield* s.logout
       yield* clock.advance("1 second")
       yield* Fiber.interrupt(watching)
-      const told = seen.map(({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`)
+      const reported = seen.map(
+        ({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`
+      )
       assert.deepStrictEqual(
-        told.filter((one, i) => one !== told[i - 1]),
+        reported.filter((one, i) => one !== reported[i - 1]),
         ["signed-in 1", "signed-in 1 inFlight", "signed-in 2", "signed-out 3"]
       )
     })

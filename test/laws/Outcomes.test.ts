@@ -323,7 +323,7 @@ it.scoped("law 17: a login never follows a transient failure of a refresh", () =
 )
 
 describe("law 22: rotation", () => {
-  const refreshed = (answer: Token.TokenSet) =>
+  const refreshed = (response: Token.TokenSet) =>
     manually(function* (clock) {
       const p = provider({ rotation: "optional" })
       const s = yield* session(p, { credentials: "none", patience: "0 seconds" })
@@ -332,11 +332,11 @@ describe("law 22: rotation", () => {
           accessToken: secret("test-a"),
           lifetime: "5 minutes",
           refreshToken: secret("test-old"),
-          extra: { device_id: "device-1", kept: true }
+          extra: { device_id: "device-1", stored: true }
         })
       )
       yield* clock.advance("4 minutes")
-      p.next(() => Effect.succeed(answer))
+      p.next(() => Effect.succeed(response))
       const first = yield* Effect.either(s.refresh)
       yield* clock.advance("5 minutes")
       yield* s.accessToken
@@ -345,19 +345,19 @@ describe("law 22: rotation", () => {
 
   it.scoped("law 22: a new refresh token replaces the old one", () =>
     Effect.gen(function* () {
-      const answer = Token.make({
+      const response = Token.make({
         accessToken: secret("test-b"),
         lifetime: "1 minute",
         refreshToken: secret("test-new")
       })
-      assert.deepStrictEqual((yield* refreshed(answer)).presented, ["test-old", "test-new"])
+      assert.deepStrictEqual((yield* refreshed(response)).presented, ["test-old", "test-new"])
     })
   )
 
   it.scoped("law 22: an omitted one keeps it", () =>
     Effect.gen(function* () {
-      const answer = Token.make({ accessToken: secret("test-b"), lifetime: "1 minute" })
-      assert.deepStrictEqual((yield* refreshed(answer)).presented, ["test-old", "test-old"])
+      const response = Token.make({ accessToken: secret("test-b"), lifetime: "1 minute" })
+      assert.deepStrictEqual((yield* refreshed(response)).presented, ["test-old", "test-old"])
     })
   )
 
@@ -371,9 +371,9 @@ describe("law 22: rotation", () => {
 
   it.scoped("law 22: extra fields survive", () =>
     Effect.sync(() => {
-      const before = Token.make({ extra: { device_id: "device-1", kept: true } })
+      const before = Token.make({ extra: { device_id: "device-1", stored: true } })
       const after = Token.renew(before, Token.make({ extra: { device_id: "device-2" } }))
-      assert.deepStrictEqual(after.extra, { device_id: "device-2", kept: true })
+      assert.deepStrictEqual(after.extra, { device_id: "device-2", stored: true })
     })
   )
 })

@@ -104,25 +104,25 @@ const use = Effect.fnUntraced(function* (setting: Setting, readers: "all" | "som
   if (Exit.isFailure(built)) return [tag(built)]
   const session = yield* Effect.provide(Session.Session, built.value)
   const client = yield* Effect.provide(AuthHttpClient, built.value)
-  const body = <A, E>(read: (answer: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E>) =>
+  const body = <A, E>(read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E>) =>
     Effect.gen(function* () {
-      const answer = yield* client.get("/merchants?size=2")
-      const exit = yield* Effect.exit(read(answer))
+      const response = yield* client.get("/merchants?size=2")
+      const exit = yield* Effect.exit(read(response))
       // Only now: looking at an answer reads its body.
-      yield* exhibit.show("answer", answer)
-      yield* exhibit.show("request", answer.request)
+      yield* exhibit.show("answer", response)
+      yield* exhibit.show("request", response.request)
       return yield* exit
     })
   const ways: Record<string, Effect.Effect<unknown, unknown>> = {
     accessToken: session.accessToken,
-    json: body((answer) => answer.json),
-    text: body((answer) => answer.text),
+    json: body((response) => response.json),
+    text: body((response) => response.text),
     ...(readers === "all" && {
-      arrayBuffer: body((answer) => answer.arrayBuffer),
-      formData: body((answer) => answer.formData),
-      urlParams: body((answer) => answer.urlParamsBody)
+      arrayBuffer: body((response) => response.arrayBuffer),
+      formData: body((response) => response.formData),
+      urlParams: body((response) => response.urlParamsBody)
     }),
-    stream: body((answer) => Stream.runCollect(answer.stream)),
+    stream: body((response) => Stream.runCollect(response.stream)),
     schema: body(HttpClientResponse.schemaBodyJson(Schema.Struct({ nothing: Schema.Number }))),
     status: Effect.flatMap(session.status, (status) => Effect.as(exhibit.show("status", status), status)),
     ok: HttpClient.filterStatusOk(client).get("/merchants"),
@@ -303,7 +303,9 @@ describe("law 27: no secret shows", () => {
       yield* setting.sandbox.setPassword("changed meanwhile")
       const rejected = yield* setting.watch(
         "call",
-        Effect.flatMap(client.get("/merchants"), (answer) => Effect.as(setting.exhibit.show("answer", answer), answer))
+        Effect.flatMap(client.get("/merchants"), (response) =>
+          Effect.as(setting.exhibit.show("answer", response), response)
+        )
       )
       assert.strictEqual(tag(rejected), "InvalidCredentials")
       yield* setting.watch("close", Scope.close(setting.scope, Exit.void))

@@ -156,7 +156,7 @@ describe("law 20: only the token request is exclusive", () => {
       yield* refresh.respond
       yield* clock.advance("1 second")
       assert.strictEqual(value(yield* Fiber.join(first)), "test-access-2")
-      const kept = yield* Records.kept(store.inner, "key")
+      const kept = yield* Records.stored(store.inner, "key")
       assert.deepStrictEqual([kept.generation, (yield* one.status).generation], [2, 2])
       assert.deepStrictEqual(p.presented, ["test-refresh-1"])
       assert.strictEqual(p.count().login, 2)
@@ -229,7 +229,7 @@ describe("law 20: only the token request is exclusive", () => {
         yield* Records.save(store, "key", { generation: 2, tokens: Option.some(set("theirs")) })
         yield* s.logout
         assert.deepStrictEqual(p.revoked, ["test-theirs"])
-        assert.isTrue(Option.isNone((yield* Records.kept(store, "key")).tokens))
+        assert.isTrue(Option.isNone((yield* Records.stored(store, "key")).tokens))
       })
   )
 
@@ -345,7 +345,7 @@ describe("law 20: only the token request is exclusive", () => {
       yield* s.adopt(set("mine", "10 minutes"))
       yield* clock.advance("10 minutes")
       // Another process wrote down that the refresh token of the same set is dead.
-      const kept = yield* Records.kept(inner, "key")
+      const kept = yield* Records.stored(inner, "key")
       yield* Records.save(inner, "key", {
         ...kept,
         revision: kept.revision + 1,
@@ -451,7 +451,7 @@ describe("law 20: only the token request is exclusive", () => {
       store.dead = false
       yield* clock.advance("1 minute")
       assert.isTrue((yield* s.status).saved)
-      assert.strictEqual((yield* Records.kept(store.inner, "key")).generation, 2)
+      assert.strictEqual((yield* Records.stored(store.inner, "key")).generation, 2)
     })
   )
 })

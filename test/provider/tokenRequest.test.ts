@@ -17,7 +17,7 @@ const request = HttpClientRequest.get(`${url}?code=test-secret#test-secret`, {
 })
 
 /** One token request with a client that always answers so. */
-const answered = (response: () => Response) =>
+const responded = (response: () => Response) =>
   tokenRequest(
     HttpClient.make((request) => Effect.sync(() => HttpClientResponse.fromWeb(request, response()))),
     provider,
@@ -34,7 +34,7 @@ describe("a token request", () => {
   it.effect("an answer is its status, headers and JSON, and when it arrived", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(5000)
-      const answer = yield* answered(() => new Response('{"a":1}', { headers: { "x-own": "yes" } }))
+      const answer = yield* responded(() => new Response('{"a":1}', { headers: { "x-own": "yes" } }))
       assert.deepInclude(answer, {
         url,
         status: 200,
@@ -55,17 +55,17 @@ describe("a token request", () => {
             controller.close()
           }
         })
-      assert.deepStrictEqual((yield* answered(() => new Response(chunks()))).body, { a: "żółć €" })
+      assert.deepStrictEqual((yield* responded(() => new Response(chunks()))).body, { a: "żółć €" })
     })
   )
 
   for (const status of [400, 401, 403, 404, 409, 418, 422]) {
     it.effect(`law 12: ${status} is left to the provider to judge, whatever its body`, () =>
       Effect.gen(function* () {
-        const documented = yield* answered(() => new Response('{"error":"x"}', { status }))
+        const documented = yield* responded(() => new Response('{"error":"x"}', { status }))
         assert.deepInclude(documented, { status, body: { error: "x" } })
-        assert.strictEqual((yield* answered(() => new Response("<html>", { status }))).body, undefined)
-        assert.strictEqual((yield* answered(() => new Response(null, { status }))).body, undefined)
+        assert.strictEqual((yield* responded(() => new Response("<html>", { status }))).body, undefined)
+        assert.strictEqual((yield* responded(() => new Response(null, { status }))).body, undefined)
       })
     )
   }
@@ -93,7 +93,7 @@ describe("a token request", () => {
             },
             { highWaterMark: 0 }
           )
-        const error = yield* Effect.flip(answered(() => new Response(body(), { status })))
+        const error = yield* Effect.flip(responded(() => new Response(body(), { status })))
         assert.deepStrictEqual(said(error), { _tag: "NetworkFailure", provider: "test", reason, outcome, url, status })
         assert.isTrue(ended)
       })
@@ -120,10 +120,10 @@ describe("a token request", () => {
       it.effect(`law 12: Retry-After of a ${status}: ${name}`, () =>
         Effect.gen(function* () {
           yield* TestClock.setTime(now)
-          const error = yield* Effect.flip(answered(() => new Response(null, { status, headers })))
+          const error = yield* Effect.flip(responded(() => new Response(null, { status, headers })))
           assert.strictEqual(error._tag, "NetworkFailure")
-          const told = error._tag === "NetworkFailure" ? error.retryAfter : undefined
-          assert.strictEqual(told && Duration.toMillis(told), expected && Duration.toMillis(expected))
+          const reported = error._tag === "NetworkFailure" ? error.retryAfter : undefined
+          assert.strictEqual(reported && Duration.toMillis(reported), expected && Duration.toMillis(expected))
         })
       )
     }
@@ -132,7 +132,7 @@ describe("a token request", () => {
   it.effect("law 12: an absurd Retry-After is no defect", () =>
     Effect.gen(function* () {
       const headers = { "retry-after": "9".repeat(400) }
-      const error = yield* Effect.flip(answered(() => new Response(null, { status: 429, headers })))
+      const error = yield* Effect.flip(responded(() => new Response(null, { status: 429, headers })))
       assert.strictEqual(error._tag, "NetworkFailure")
     })
   )
@@ -143,7 +143,7 @@ describe("a token request", () => {
         let sent = 0
         const headers = { location: "https://evil.test/?token=test-secret" }
         const error = yield* Effect.flip(
-          answered(() => {
+          responded(() => {
             sent++
             return new Response(null, { status, headers })
           })
@@ -157,7 +157,7 @@ describe("a token request", () => {
 
   it.effect("law 12: a redirect that a browser hides is a malformed answer", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(answered(() => Response.error()))
+      const error = yield* Effect.flip(responded(() => Response.error()))
       assert.deepInclude({ ...error }, { _tag: "MalformedResponse", outcome: "unknown", url, status: 0 })
     })
   )
@@ -173,7 +173,7 @@ describe("a token request", () => {
   for (const [name, response] of Object.entries(nonsense)) {
     it.effect(`law 12: ${name} is a malformed answer, outcome unknown`, () =>
       Effect.gen(function* () {
-        const error = yield* Effect.flip(answered(response))
+        const error = yield* Effect.flip(responded(response))
         assert.deepInclude({ ...error }, { _tag: "MalformedResponse", outcome: "unknown", url })
         said(error)
       })
@@ -192,7 +192,7 @@ describe("a token request", () => {
           seen.cancelled = true
         }
       })
-      const error = yield* Effect.flip(answered(() => new Response(endless)))
+      const error = yield* Effect.flip(responded(() => new Response(endless)))
       assert.deepInclude({ ...error }, { _tag: "MalformedResponse", outcome: "unknown", status: 200 })
       assert.isTrue(seen.cancelled)
       assert.isAtMost(seen.pulled, 20)
@@ -203,8 +203,8 @@ describe("a token request", () => {
     Effect.gen(function* () {
       const text = JSON.stringify({ a: "x".repeat(1_048_576 - 8) })
       assert.strictEqual(text.length, 1_048_576)
-      assert.strictEqual((yield* answered(() => new Response(text))).status, 200)
-      const longer = yield* Effect.flip(answered(() => new Response(`${text} `)))
+      assert.strictEqual((yield* responded(() => new Response(text))).status, 200)
+      const longer = yield* Effect.flip(responded(() => new Response(`${text} `)))
       assert.strictEqual(longer._tag, "MalformedResponse")
     })
   )

@@ -362,7 +362,7 @@ describe("Violet", () => {
 
     it.scoped("law 22: a rotated refresh token is the one used next, even when its access token was broken", () =>
       Effect.gen(function* () {
-        const answers = [
+        const responses = [
           { token: "test-1", refresh_token: "test-second" },
           { token: null, refresh_token: "test-third" },
           { token: "test-3" }
@@ -371,7 +371,7 @@ describe("Violet", () => {
           patience: 0,
           seed: Token.make({ refreshToken: Redacted.make("test-first") }),
           client: HttpClient.make((request) =>
-            Effect.sync(() => HttpClientResponse.fromWeb(request, Response.json(answers.shift())))
+            Effect.sync(() => HttpClientResponse.fromWeb(request, Response.json(responses.shift())))
           )
         })
         assert.strictEqual(Redacted.value(yield* session.refresh), "test-1")

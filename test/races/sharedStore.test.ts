@@ -30,14 +30,14 @@ describe("what comes between two steps", () => {
       yield* login.sent
       store.state.save = undefined // the store is back
       yield* clock.advance("8 seconds")
-      const kept = yield* Records.kept(store.inner, "key")
+      const stored = yield* Records.stored(store.inner, "key")
       yield* Effect.fork(other.refresh)
       yield* clock.advance("1 second")
       yield* other.status
       yield* login.respond
       yield* clock.advance("1 second")
       yield* Fiber.join(asked)
-      assert.isTrue(Option.isSome(kept.tokens))
+      assert.isTrue(Option.isSome(stored.tokens))
     })
   )
 
@@ -53,8 +53,8 @@ describe("what comes between two steps", () => {
       yield* Effect.flip(s.login)
       store.state.save = undefined
       yield* clock.advance("8 seconds")
-      const kept = yield* Records.kept(store.inner, "key")
-      assert.isTrue(Option.isSome(kept.tokens))
+      const stored = yield* Records.stored(store.inner, "key")
+      assert.isTrue(Option.isSome(stored.tokens))
     })
   )
 
@@ -119,7 +119,7 @@ describe("what comes between two steps", () => {
       store.dead = false
       yield* refresh.respond
       yield* clock.advance("5 seconds")
-      yield* Records.kept(store.inner, "key")
+      yield* Records.stored(store.inner, "key")
       yield* clock.advance("30 seconds")
       const after = yield* Effect.either(other.accessToken)
       assert.strictEqual(after._tag, "Right")
@@ -140,8 +140,8 @@ describe("what comes between two steps", () => {
       yield* s.login
       yield* s.login
       yield* flush
-      const kept = yield* Effect.either(Records.load(right, "key"))
-      assert.strictEqual(kept._tag, "Right")
+      const stored = yield* Effect.either(Records.load(right, "key"))
+      assert.strictEqual(stored._tag, "Right")
     })
   )
 
@@ -154,8 +154,8 @@ describe("what comes between two steps", () => {
       yield* s.login
       yield* s.logout
       yield* flush
-      const kept = Option.getOrThrow(yield* inner.load("key"))
-      assert.strictEqual(value(kept.contents), '{"format":2}')
+      const stored = Option.getOrThrow(yield* inner.load("key"))
+      assert.strictEqual(value(stored.contents), '{"format":2}')
     })
   )
 
@@ -167,8 +167,8 @@ describe("what comes between two steps", () => {
       yield* s.accessToken
       yield* inner.save("key", { generation: 2, revision: 0, contents: Redacted.make('{"format":2}') })
       yield* clock.advance("12 minutes")
-      const kept = Option.getOrThrow(yield* inner.load("key"))
-      assert.strictEqual(value(kept.contents), '{"format":2}')
+      const stored = Option.getOrThrow(yield* inner.load("key"))
+      assert.strictEqual(value(stored.contents), '{"format":2}')
     })
   )
 
@@ -189,8 +189,8 @@ describe("what comes between two steps", () => {
         yield* Records.save(store.inner, "key", { generation: 5, tokens: Option.some(set("theirs")) })
         store.state.save = undefined
         yield* Scope.close(scope, Exit.void)
-        const kept = yield* Records.kept(store.inner, "key")
-        assert.isTrue(Option.isNone(kept.tokens))
+        const stored = yield* Records.stored(store.inner, "key")
+        assert.isTrue(Option.isNone(stored.tokens))
       })
   )
 
@@ -282,9 +282,9 @@ describe("what comes between two steps", () => {
             if (!meddle) return inner.save(key, entry)
             meddle = false
             return Effect.gen(function* () {
-              const kept = yield* Records.kept(inner, "key")
+              const stored = yield* Records.stored(inner, "key")
               // another process noted InDoubt and then NotSpent
-              yield* Records.save(inner, "key", { ...kept, revision: kept.revision + 2 })
+              yield* Records.save(inner, "key", { ...stored, revision: stored.revision + 2 })
               return yield* inner.save(key, entry)
             }).pipe(Effect.orDie)
           })

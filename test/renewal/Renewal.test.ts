@@ -251,6 +251,39 @@ describe("law 29: background renewal", () => {
     })
   )
 
+  it.scoped("a session that is watched twice is renewed once, and by the last renewal that watches it", () =>
+    manually(function* (clock) {
+      const scope = yield* Scope.make()
+      const first = yield* Scope.extend(Renewal.make, scope)
+      const second = yield* Renewal.make
+      const p = provider({ lifetime: "5 minutes" })
+      const s = yield* session(p, { watchedBy: first })
+      yield* first.watch(s)
+      yield* s.accessToken
+      yield* clock.advance("6 minutes")
+      assert.strictEqual(p.count().refresh, 1)
+      yield* second.watch(s)
+      yield* Scope.close(scope, Exit.void)
+      yield* clock.advance("1 hour")
+      assert.isAtLeast(p.count().refresh, 14)
+    })
+  )
+
+  it.scoped("a session that another renewal watches since is left alone by the first one", () =>
+    manually(function* (clock) {
+      const first = yield* Renewal.make
+      const scope = yield* Scope.make()
+      const second = yield* Scope.extend(Renewal.make, scope)
+      const p = provider({ lifetime: "5 minutes" })
+      const s = yield* session(p, { watchedBy: first })
+      yield* s.accessToken
+      yield* second.watch(s)
+      yield* Scope.close(scope, Exit.void)
+      yield* clock.advance("1 hour")
+      assert.strictEqual(p.count().refresh, 0)
+    })
+  )
+
   it.scoped("a session that hangs in its token request does not keep another from being renewed", () =>
     manually(function* (clock) {
       const renewal = yield* Renewal.make

@@ -276,11 +276,11 @@ describe("the flight", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
       yield* flight.respond
       yield* Fiber.join(closing)
-      const kept = yield* Records.kept(store.inner, "key")
-      assert.strictEqual(kept.generation, 2)
+      const stored = yield* Records.stored(store.inner, "key")
+      assert.strictEqual(stored.generation, 2)
       assert.deepStrictEqual(
         Option.map(
-          Option.flatMap(kept.tokens, (tokens) => tokens.refreshToken),
+          Option.flatMap(stored.tokens, (tokens) => tokens.refreshToken),
           value
         ),
         Option.some("test-refresh-2")

@@ -87,8 +87,8 @@ describe("a store with something wrong in it", () => {
       const p = provider({ rotation: "single-use" })
       const s = yield* session(p, { store, key: "key" })
       assert.strictEqual(value(yield* s.accessToken), "test-access")
-      const kept = yield* Records.kept(store, "key")
-      const read: object = Option.getOrThrow(kept.tokens).extra
+      const stored = yield* Records.stored(store, "key")
+      const read: object = Option.getOrThrow(stored.tokens).extra
       assert.strictEqual(Object.getPrototypeOf(read), Object.prototype)
       assert.isFalse("polluted" in {})
     })

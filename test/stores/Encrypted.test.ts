@@ -27,7 +27,7 @@ const setup = Effect.fnUntraced(function* (options: Encrypted.Options = { key: k
 })
 
 const text = (store: TokenStore.Service, at: string) =>
-  Effect.map(store.load(at), (kept) => Redacted.value(Option.getOrThrow(kept).contents))
+  Effect.map(store.load(at), (stored) => Redacted.value(Option.getOrThrow(stored).contents))
 
 const secrets = new Secrets()
 for (const secret of ["test-access-1", "test-refresh-1", contents]) secrets.add(secret)
@@ -77,8 +77,8 @@ describe("law 28: encryption at rest", () => {
       const { inner, store, text } = yield* setup()
       assert.match(text, /^effect-auth:encrypted:1:[0-9a-f]{16}:[\w-]{16}:[\w-]+$/)
       assert.isUndefined(secrets.findIn(text))
-      const kept = Option.getOrThrow(yield* inner.load("key"))
-      assert.deepStrictEqual([kept.generation, kept.revision], [1, 0])
+      const stored = Option.getOrThrow(yield* inner.load("key"))
+      assert.deepStrictEqual([stored.generation, stored.revision], [1, 0])
       for (const text of shown(store)) assert.isUndefined(secrets.findIn(text))
       for (const text of shown(yield* store.load("key"))) assert.isUndefined(secrets.findIn(text))
     })
@@ -98,9 +98,9 @@ describe("law 28: encryption at rest", () => {
         const inner = yield* TokenStore.makeMemory
         const options = { key: Redacted.make(Buffer.from(bytes).toString("base64")) }
         assert.isTrue(yield* (yield* over(inner, options)).save(at, entry(generation, revision, text)))
-        const kept = Option.getOrThrow(yield* (yield* over(inner, options)).load(at))
-        assert.strictEqual(Redacted.value(kept.contents), text)
-        assert.deepStrictEqual([kept.generation, kept.revision], [generation, revision])
+        const stored = Option.getOrThrow(yield* (yield* over(inner, options)).load(at))
+        assert.strictEqual(Redacted.value(stored.contents), text)
+        assert.deepStrictEqual([stored.generation, stored.revision], [generation, revision])
       })
   )
 

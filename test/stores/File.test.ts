@@ -42,7 +42,7 @@ describe("two processes, one folder", () => {
       const now = yield* Clock.currentTimeMillis
       const at = (hours: number) => Effect.withClock(ManualClock.make(now + hours * 3_600_000).clock)
       const age = (hours: number) =>
-        Effect.map(at(hours)(store.load("key")), (kept) => Duration.toMillis(Option.getOrThrow(kept).age))
+        Effect.map(at(hours)(store.load("key")), (stored) => Duration.toMillis(Option.getOrThrow(stored).age))
       yield* at(1)(store.save("key", entry(1)))
       for (const hours of [-1, 0, 1]) assert.isBelow(yield* age(hours), 60_000)
       const file = (yield* fs.readDirectory(yield* folder)).find((name) => name.startsWith("text."))
@@ -320,10 +320,10 @@ describe("stopped at a bad moment, and woken up later", () => {
         let last = 1
         let reads = 0
         while (writing) {
-          const kept = yield* reader.load("key")
-          const generation = Option.getOrThrow(kept).generation
+          const stored = yield* reader.load("key")
+          const generation = Option.getOrThrow(stored).generation
           assert.isAtLeast(generation, last)
-          assert.isTrue(text(kept) === whole(generation), `generation ${generation} is whole`)
+          assert.isTrue(text(stored) === whole(generation), `generation ${generation} is whole`)
           last = generation
           reads++
         }

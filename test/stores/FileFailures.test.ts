@@ -19,10 +19,10 @@ const failures = (store: TokenStore.Service) =>
     lease: Effect.either(Effect.asVoid(lease(store))),
     release: Effect.either(store.release("test-key", "owner"))
   }).pipe(
-    Effect.map((answers) =>
+    Effect.map((responses) =>
       Object.fromEntries(
-        Object.entries(answers).map(([name, answer]) => {
-          const failure = Either.isLeft(answer) ? answer.left : undefined
+        Object.entries(responses).map(([name, response]) => {
+          const failure = Either.isLeft(response) ? response.left : undefined
           assert.notMatch(`${inspect(failure, { depth: 9 })}${JSON.stringify(failure)}`, /test-contents|test-key/)
           return [name, failure?.message]
         })
@@ -44,9 +44,9 @@ describe("what is kept is damaged", () => {
         const names = yield* fs.readDirectory(yield* folder)
         const file = path.join(yield* folder, names.find((name) => name.startsWith("text.")) ?? "")
         yield* fs.writeFile(file, Uint8Array.from(bytes))
-        const kept = yield* store.load("test-key")
-        assert.strictEqual(text(kept), expected)
-        const read = Record.decode("test-key", Option.getOrThrow(kept))
+        const stored = yield* store.load("test-key")
+        assert.strictEqual(text(stored), expected)
+        const read = Record.decode("test-key", Option.getOrThrow(stored))
         assert.strictEqual(Either.isLeft(read) ? read.left._tag : "", "StoreFailure")
         assert.deepStrictEqual(Array.from(yield* fs.readFile(file)), Array.from(bytes))
         assert.isFalse(yield* store.save("test-key", entry(1)))
@@ -127,9 +127,9 @@ describe("the folder cannot be used", () => {
         const methods = ["readDirectory", "stat", "open", "chmod", "rename"] as const
         for (const method of methods) {
           const broken = yield* process({ [method]: () => refused(code, method) })
-          const told = Object.values(yield* failures(broken)).filter((message) => message !== undefined)
-          assert.isAbove(told.length, 0, method)
-          for (const message of told) {
+          const reported = Object.values(yield* failures(broken)).filter((message) => message !== undefined)
+          assert.isAbove(reported.length, 0, method)
+          for (const message of reported) {
             assert.include(message, directory)
             assert.include(message, words)
             assert.include(message, `(${code})`)
@@ -185,7 +185,7 @@ describe("the folder cannot be used", () => {
       const methods = ["readDirectory", "stat", "readFile", "writeFile", "open", "chmod", "rename", "remove"] as const
       for (const [index, method] of methods.entries()) {
         const hanging = yield* process({ [method]: () => Effect.never })
-        const answers = yield* Effect.all(
+        const responses = yield* Effect.all(
           [
             Effect.timeoutOption(hanging.load("test-key"), 30),
             Effect.timeoutOption(hanging.save("test-key", entry(index + 2)), 30),
@@ -195,7 +195,7 @@ describe("the folder cannot be used", () => {
           { concurrency: "unbounded" }
         )
         assert.isTrue(
-          answers.some((answer) => Option.isNone<unknown>(answer)),
+          responses.some((response) => Option.isNone<unknown>(response)),
           method
         )
         yield* sound.release("test-key", "other")
@@ -263,9 +263,9 @@ describe.runIf(mountable)("a disk of its own", () => {
       const remount = (mode: string) =>
         Effect.sync(() => execFileSync("mount", ["-o", `remount,${mode}`, home], { stdio: "ignore" }))
       yield* remount("ro")
-      const kept = Option.getOrThrow(yield* store.load("test-key"))
-      assert.strictEqual(Redacted.value(kept.contents), "test-contents-1")
-      assert.isBelow(Duration.toMillis(kept.age), 60_000)
+      const stored = Option.getOrThrow(yield* store.load("test-key"))
+      assert.strictEqual(Redacted.value(stored.contents), "test-contents-1")
+      assert.isBelow(Duration.toMillis(stored.age), 60_000)
       assert.isTrue(Option.isNone(yield* store.load("another")))
       const { load, release, save, lease: locked } = yield* failures(store)
       assert.deepStrictEqual([load, release], [undefined, undefined])

@@ -77,7 +77,7 @@ const scene = Effect.gen(function* () {
 const isSave = (line: unknown): line is { readonly generation: number; readonly saved: boolean } =>
   typeof line === "object" && line !== null && "saved" in line
 
-const text = (kept: Option.Option<TokenStore.StoredEntry>) => Redacted.value(Option.getOrThrow(kept).contents)
+const text = (stored: Option.Option<TokenStore.StoredEntry>) => Redacted.value(Option.getOrThrow(stored).contents)
 
 /** Asks for the lease in steps of a twentieth of it, not more often than twice its duration lasts. */
 const outwait = (store: TokenStore.Service, owner: string, lease: number) =>
@@ -215,15 +215,15 @@ describe("processes on one folder", () => {
           yield* Effect.sleep(10 + kill * 7)
           yield* saver.signal("SIGKILL")
           yield* saver.ended
-          const told = saver.lines.filter(isSave)
-          assert.isTrue(told.every(({ saved }) => saved))
-          const kept = yield* store.load(key)
-          const least = told.at(-1)?.generation ?? from - 1
-          const found = Option.match(kept, { onNone: () => 0, onSome: ({ generation }) => generation })
+          const reported = saver.lines.filter(isSave)
+          assert.isTrue(reported.every(({ saved }) => saved))
+          const stored = yield* store.load(key)
+          const least = reported.at(-1)?.generation ?? from - 1
+          const found = Option.match(stored, { onNone: () => 0, onSome: ({ generation }) => generation })
           assert.isAtLeast(found, least)
           assert.isAtMost(found, least + 1)
-          if (Option.isSome(kept) && found >= from) {
-            assert.strictEqual(text(kept), `${found} of a ${"x".repeat(20_000)} whole`)
+          if (Option.isSome(stored) && found >= from) {
+            assert.strictEqual(text(stored), `${found} of a ${"x".repeat(20_000)} whole`)
           }
           from = found + 2
           assert.isTrue(

@@ -28,7 +28,7 @@ const full = new SystemError({
 
 /** A KeyValueStore in memory, what it keeps, and what may go wrong with it. */
 const watched = () => {
-  const kept = new Map<string, string>()
+  const stored = new Map<string, string>()
   const calls: Array<string> = []
   const state: { get: Effect.Effect<void, SystemError>; set: Effect.Effect<void, SystemError> } = {
     get: Effect.void,
@@ -39,12 +39,12 @@ const watched = () => {
     get: (key) =>
       Effect.suspend(() => {
         calls.push(`get ${key}`)
-        return Effect.map(state.get, () => Option.fromNullable(kept.get(key)))
+        return Effect.map(state.get, () => Option.fromNullable(stored.get(key)))
       }),
     set: (key, value) =>
       Effect.suspend(() => {
         calls.push(`set ${key}`)
-        return Effect.map(state.set, () => void kept.set(key, value))
+        return Effect.map(state.set, () => void stored.set(key, value))
       }),
     remove: () => forbidden("remove"),
     clear: forbidden("clear"),
@@ -52,11 +52,11 @@ const watched = () => {
   })
   const make = (options?: KeyValueStore.Options) =>
     Effect.provideService(KeyValueStore.make(options), Platform.KeyValueStore, service)
-  return { kept, calls, state, make }
+  return { stored, calls, state, make }
 }
 
-const generation = (kept: Option.Option<TokenStore.StoredEntry>) => Option.getOrThrow(kept).generation
-const age = (kept: Option.Option<TokenStore.StoredEntry>) => Duration.toMillis(Option.getOrThrow(kept).age)
+const generation = (stored: Option.Option<TokenStore.StoredEntry>) => Option.getOrThrow(stored).generation
+const age = (stored: Option.Option<TokenStore.StoredEntry>) => Duration.toMillis(Option.getOrThrow(stored).age)
 
 const failure = <A>(effect: Effect.Effect<A, StoreFailure>) => Effect.map(Effect.either(effect), Either.getLeft)
 
@@ -101,9 +101,9 @@ describe("the store over a KeyValueStore", () => {
       assert.isTrue(yield* first.save("key", entry(3, 1)))
       yield* TestClock.adjust("5 seconds")
       const second = yield* values.make()
-      const kept = Option.getOrThrow(yield* second.load("key"))
-      assert.deepStrictEqual([kept.generation, kept.revision, Redacted.value(kept.contents)], [3, 1, secret])
-      assert.strictEqual(age(Option.some(kept)), 5000)
+      const stored = Option.getOrThrow(yield* second.load("key"))
+      assert.deepStrictEqual([stored.generation, stored.revision, Redacted.value(stored.contents)], [3, 1, secret])
+      assert.strictEqual(age(Option.some(stored)), 5000)
       assert.isFalse(yield* second.save("key", entry(3, 1)))
       assert.isTrue(yield* second.save("key", entry(3, 2)))
     })
@@ -112,12 +112,12 @@ describe("the store over a KeyValueStore", () => {
   it.effect("the entries have a prefix, and nothing else is touched", () =>
     Effect.gen(function* () {
       const values = watched()
-      values.kept.set("key", "another process's")
+      values.stored.set("key", "another process's")
       yield* (yield* values.make()).save("key", entry(1))
       yield* (yield* values.make({ prefix: "mine:" })).save("key", entry(2))
-      assert.deepStrictEqual(Array.from(values.kept.keys()), ["key", "effect-auth/key", "mine:key"])
-      assert.strictEqual(values.kept.get("key"), "another process's")
-      assert.deepStrictEqual(JSON.parse(values.kept.get("effect-auth/key") ?? ""), {
+      assert.deepStrictEqual(Array.from(values.stored.keys()), ["key", "effect-auth/key", "mine:key"])
+      assert.strictEqual(values.stored.get("key"), "another process's")
+      assert.deepStrictEqual(JSON.parse(values.stored.get("effect-auth/key") ?? ""), {
         generation: 1,
         revision: 0,
         at: 0,
@@ -163,7 +163,7 @@ describe("the store over a KeyValueStore", () => {
     it.effect(`an entry that is ${what} is a StoreFailure, is not replaced, and does not show`, () =>
       Effect.gen(function* () {
         const values = watched()
-        values.kept.set("effect-auth/key", text)
+        values.stored.set("effect-auth/key", text)
         const store = yield* values.make()
         const loaded = Option.getOrThrow(yield* failure(store.load("key")))
         const saved = Option.getOrThrow(yield* failure(store.save("key", entry(9))))
@@ -172,7 +172,7 @@ describe("the store over a KeyValueStore", () => {
           loaded.message,
           /"effect-auth\/key" is not in the format of this library \(nothing was changed; remove it/
         )
-        assert.strictEqual(values.kept.get("effect-auth/key"), text)
+        assert.strictEqual(values.stored.get("effect-auth/key"), text)
         for (const error of [loaded, saved]) assert.isFalse(shown(error).some((text) => text.includes(secret)))
         assert.isTrue(yield* store.save("another", entry(1)))
       })

@@ -39,7 +39,7 @@ const entry = (generation: number, contents = `test-contents-${generation}`, rev
   contents: Redacted.make(contents)
 })
 
-const kept = (store: Service, key: string) =>
+const stored = (store: Service, key: string) =>
   Effect.map(
     store.load(key),
     Option.map(({ contents, generation }) => ({ generation, contents: Redacted.value(contents) }))
@@ -127,7 +127,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
         }
         for (const [index, key] of keys.entries()) {
           assert.deepStrictEqual(
-            yield* kept(store, key),
+            yield* stored(store, key),
             Option.some({ generation: index + 1, contents: `test-contents-${index + 1}` })
           )
           assert.isFalse(yield* store.lease(key, "another", Duration.seconds(10)), key)
@@ -166,7 +166,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
           assert.deepEqual({ ...((yield* command("HGETALL", name(key))) as object) }, fields)
         }
         yield* command("HSET", name("sound"), ...Object.entries(sound).flat())
-        assert.deepStrictEqual(yield* kept(store, "sound"), Option.some({ generation: 1, contents: "test-contents" }))
+        assert.deepStrictEqual(yield* stored(store, "sound"), Option.some({ generation: 1, contents: "test-contents" }))
       })
     )
 
@@ -259,7 +259,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
         )
         assert.strictEqual(most, 1)
         assert.strictEqual(entered, 40)
-        assert.strictEqual(Option.getOrThrow(yield* kept(yield* open(url, { prefix }), "a")).generation, 40)
+        assert.strictEqual(Option.getOrThrow(yield* stored(yield* open(url, { prefix }), "a")).generation, 40)
       })
     )
 
@@ -279,7 +279,7 @@ suite(`Redis${TestRedis.missing === undefined ? "" : ` (${TestRedis.missing})`}`
         assert.include(seen, `${prefix}:{a}`)
         assert.notInclude(seen, "test-secret-contents")
         assert.deepStrictEqual(
-          Option.map(yield* kept(store, "a"), ({ contents }) => contents),
+          Option.map(yield* stored(store, "a"), ({ contents }) => contents),
           Option.some("test-secret-contents")
         )
       })

@@ -55,7 +55,7 @@ const stores: Record<
 }
 
 const refreshOf = (store: TokenStore.Service) =>
-  Effect.map(Records.kept(store, "key"), ({ refreshState }) => refreshState._tag)
+  Effect.map(Records.stored(store, "key"), ({ refreshState }) => refreshState._tag)
 
 for (const [name, made] of Object.entries(stores)) {
   const suite = typeof made === "string" ? describe.skip : describe
@@ -71,7 +71,7 @@ for (const [name, made] of Object.entries(stores)) {
 
         // Law 18: it is in the store before anyone sees it. Law 20: another session takes it over.
         assert.strictEqual(value(yield* one.accessToken), "test-access-1")
-        assert.deepInclude(yield* Records.kept(store, "key"), { generation: 1 })
+        assert.deepInclude(yield* Records.stored(store, "key"), { generation: 1 })
         const other = yield* session(p, options)
         assert.strictEqual(value(yield* other.accessToken), "test-access-1")
 
@@ -92,7 +92,7 @@ for (const [name, made] of Object.entries(stores)) {
         yield* late.respond
         yield* Fiber.join(closing)
         assert.strictEqual(value(yield* Fiber.join(refresh)), "test-access-2")
-        assert.deepInclude(yield* Records.kept(store, "key"), { generation: 2 })
+        assert.deepInclude(yield* Records.stored(store, "key"), { generation: 2 })
         assert.deepStrictEqual(p.presented, ["test-refresh-1", "test-refresh-1"])
 
         // Law 30: a logout wins over the token request under way, whose answer is revoked and never kept.
@@ -110,9 +110,9 @@ for (const [name, made] of Object.entries(stores)) {
           Effect.repeat({ until: (done) => done }),
           Effect.timeout("20 seconds")
         )
-        const kept = yield* Records.kept(store, "key")
-        assert.isTrue(Option.isNone(kept.tokens))
-        assert.isAtLeast(kept.generation, 3)
+        const stored = yield* Records.stored(store, "key")
+        assert.isTrue(Option.isNone(stored.tokens))
+        assert.isAtLeast(stored.generation, 3)
         // Law 20: the other one sees it at its next token request.
         assert.strictEqual((yield* Effect.flip(other.refresh))._tag, "SignedOut")
         assert.strictEqual(p.count().login, 1)

@@ -135,9 +135,9 @@ else {
         assert.isFalse(yield* store.save("alice", entry(most - 1, contents, most)))
         assert.isTrue(yield* store.save("alice", entry(most, contents, most - 1)))
         assert.isFalse(yield* store.save("alice", entry(most, secret, most - 1)))
-        const kept = yield* store.load("alice")
-        assert.strictEqual(contentsOf(kept), contents)
-        assert.deepInclude(Option.getOrThrow(kept), { generation: most, revision: most - 1 })
+        const stored = yield* store.load("alice")
+        assert.strictEqual(contentsOf(stored), contents)
+        assert.deepInclude(Option.getOrThrow(stored), { generation: most, revision: most - 1 })
       })
     )
 

@@ -189,9 +189,9 @@ else {
         yield* Fiber.join(holder)
         // What is left of them is cancelled by now, or was never sent.
         yield* Effect.forEach([1, 2, 3, 4], () => other.load("bob"), { concurrency: "unbounded" })
-        const kept = Option.getOrThrow(yield* other.load("alice"))
-        assert.isTrue(yield* other.save("alice", entry(kept.generation + 1)))
-        assert.strictEqual(Option.getOrThrow(yield* store.load("alice")).generation, kept.generation + 1)
+        const stored = Option.getOrThrow(yield* other.load("alice"))
+        assert.isTrue(yield* other.save("alice", entry(stored.generation + 1)))
+        assert.strictEqual(Option.getOrThrow(yield* store.load("alice")).generation, stored.generation + 1)
       })
     )
 
@@ -205,8 +205,8 @@ else {
         assert.isTrue(yield* store.save("alice", entry(1)))
         yield* proxy.fallSilent
         for (let generation = 2; generation < 7; generation++) {
-          const answer = yield* Effect.either(bounded(store.save("alice", entry(generation))))
-          assert.isTrue(Either.isLeft(answer) || Option.isNone(answer.right))
+          const response = yield* Effect.either(bounded(store.save("alice", entry(generation))))
+          assert.isTrue(Either.isLeft(response) || Option.isNone(response.right))
         }
         yield* proxy.speak
         // The silent connections never answer again: the pool puts them away when they have been idle for long enough.
@@ -230,12 +230,12 @@ else {
           let restarting = true
           let failed = 0
           const calls = Effect.gen(function* () {
-            const answers = yield* Effect.all(
+            const responses = yield* Effect.all(
               [store.load("alice"), store.save("alice", entry(1)), store.lease("alice", "b", Duration.seconds(1))],
               { concurrency: "unbounded", mode: "either" }
             )
-            for (const failure of answers.flatMap(
-              (answer): ReadonlyArray<StoreFailure> => Option.toArray(Either.getLeft<unknown, StoreFailure>(answer))
+            for (const failure of responses.flatMap(
+              (response): ReadonlyArray<StoreFailure> => Option.toArray(Either.getLeft<unknown, StoreFailure>(response))
             )) {
               failed++
               assert.match(

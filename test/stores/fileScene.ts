@@ -17,7 +17,8 @@ export const entry = (generation: number, contents = `test-contents-${generation
   contents: Redacted.make(contents)
 })
 
-export const text = (kept: Option.Option<TokenStore.StoredEntry>) => Redacted.value(Option.getOrThrow(kept).contents)
+export const text = (stored: Option.Option<TokenStore.StoredEntry>) =>
+  Redacted.value(Option.getOrThrow(stored).contents)
 
 /** A folder that is yet to be made, and layers' worth of stores in it. */
 export const scene = Effect.gen(function* () {

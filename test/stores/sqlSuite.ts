@@ -34,8 +34,8 @@ export const entry = (generation: number, contents = secret, revision = 0): Toke
   contents: Redacted.make(contents)
 })
 
-export const contentsOf = (kept: Option.Option<TokenStore.StoredEntry>) =>
-  Option.match(kept, { onNone: () => undefined, onSome: ({ contents }) => Redacted.value(contents) })
+export const contentsOf = (stored: Option.Option<TokenStore.StoredEntry>) =>
+  Option.match(stored, { onNone: () => undefined, onSome: ({ contents }) => Redacted.value(contents) })
 
 /** The name of a table that is not there yet. */
 export const unused = Effect.sync(() => `t_${globalThis.crypto.randomUUID().replaceAll("-", "")}`)
@@ -260,9 +260,9 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>, d
       ]
       for (const [index, key] of keys.entries()) assert.isTrue(yield* store.save(key, entry(index)), key.slice(0, 20))
       for (const [index, key] of keys.entries()) {
-        const kept = yield* store.load(key)
+        const stored = yield* store.load(key)
         assert.isTrue(
-          Option.exists(kept, ({ generation }) => generation === index),
+          Option.exists(stored, ({ generation }) => generation === index),
           key.slice(0, 20)
         )
       }
@@ -361,17 +361,17 @@ export const sqlSuite = (it: Vitest.MethodsNonLive<SqlClient.SqlClient, true>, d
         const { sql, store, table } = yield* fresh
         const all = Effect.gen(function* () {
           yield* store.save("alice", entry(1))
-          const kept = yield* store.load("alice")
+          const stored = yield* store.load("alice")
           yield* store.lease("alice", "a", Duration.seconds(1))
           yield* store.release("alice", "a")
           yield* sql.unsafe(database.refusal(table))
           const refused = yield* Effect.flip(store.save("alice", entry(2)))
           assert.strictEqual(refused.problem, `the database refused the statement (${database.refused})`)
           yield* Effect.logError("it failed", Cause.fail(refused))
-          return { kept, refused }
+          return { stored, refused }
         })
         const { seen, spans, value } = yield* watched(all)
-        assert.isFalse(holdsSecret(value.refused, seen, inspect(value.kept)))
+        assert.isFalse(holdsSecret(value.refused, seen, inspect(value.stored)))
         // The application's own statement, and none of the store's.
         assert.deepStrictEqual(spans, ["of the application", "sql.execute"])
         // The same error, seen by the one who looks at it, holds the row: the test would see it.
@@ -411,13 +411,13 @@ export const sharingSuite = <R>(
       const { store, table } = yield* fresh
       const stores = [store, yield* another(table)]
       for (let generation = 1; generation <= 25; generation++) {
-        const answers = yield* Effect.forEach(
+        const responses = yield* Effect.forEach(
           [...stores, ...stores],
           (store, index) => store.save("alice", entry(generation, `by ${index}`)),
           { concurrency: "unbounded" }
         )
-        assert.lengthOf(answers.filter(Boolean), 1)
-        assert.strictEqual(contentsOf(yield* store.load("alice")), `by ${answers.indexOf(true)}`)
+        assert.lengthOf(responses.filter(Boolean), 1)
+        assert.strictEqual(contentsOf(yield* store.load("alice")), `by ${responses.indexOf(true)}`)
       }
     })
   )

@@ -26,14 +26,17 @@ export const accounts = (sandbox: OAuth2Sandbox.Service) => {
         form.set("password", "test-password")
       }
       const sent = HttpClientRequest.bodyUrlParams(request, form)
-      const answer = yield* sandbox.client.execute(sent)
-      const text = yield* Effect.either(answer.text)
+      const response = yield* sandbox.client.execute(sent)
+      const text = yield* Effect.either(response.text)
       const body = Either.isLeft(text) ? broken() : text.right
       const fields = Either.isRight(text) ? parse(text.right) : undefined
       for (const token of [fields?.access_token, fields?.refresh_token]) {
         if (typeof token === "string" && owner !== undefined) owners.set(token, owner)
       }
-      return HttpClientResponse.fromWeb(request, new Response(body, { status: answer.status, headers: answer.headers }))
+      return HttpClientResponse.fromWeb(
+        request,
+        new Response(body, { status: response.status, headers: response.headers })
+      )
     })
 
   const client = HttpClient.make((request, url) => {

@@ -40,14 +40,14 @@ export const refuses = <A, E>(
     if (!(error instanceof Misconfigured)) return assert.fail(`not Misconfigured, but ${Cause.pretty(exit.cause)}`)
     assert.strictEqual(error.field, field)
     assert.include(error.message, field)
-    const told = [
+    const reported = [
       error.message,
       Cause.pretty(exit.cause),
       inspect(exit, { depth: 9 }),
       JSON.stringify(exit),
       error.stack
     ]
-    for (const each of [secret, ...secrets]) assert.notInclude(told.join("\n"), each)
+    for (const each of [secret, ...secrets]) assert.notInclude(reported.join("\n"), each)
   })
 
 export const configured = (more: Record<string, string | undefined>) => {

@@ -109,8 +109,8 @@ const privately = ([install = "", mariadbd = ""]: ReadonlyArray<string>): Effect
         child.stdout.once("data", (text) => resume(Effect.succeed(Number(text))))
       })
       server = { child, pid }
-      const answers = Effect.scoped(Layer.build(MysqlClient.layer({ url: Redacted.make(url), maxConnections: 1 })))
-      yield* Effect.retry(answers, { schedule: Schedule.spaced("50 millis"), times: 400 })
+      const responses = Effect.scoped(Layer.build(MysqlClient.layer({ url: Redacted.make(url), maxConnections: 1 })))
+      yield* Effect.retry(responses, { schedule: Schedule.spaced("50 millis"), times: 400 })
     })
     const stop = Effect.gen(function* () {
       if (server === undefined) return

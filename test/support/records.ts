@@ -27,12 +27,12 @@ export const load = (
     store.load(key),
     Option.match({
       onNone: () => Effect.succeedNone,
-      onSome: (kept) => Effect.asSome(Record.decode(key, kept))
+      onSome: (stored) => Effect.asSome(Record.decode(key, stored))
     })
   )
 
 /** What the store keeps, which must be something. */
-export const kept = (store: Pick<TokenStore.Service, "load">, key: string) =>
+export const stored = (store: Pick<TokenStore.Service, "load">, key: string) =>
   Effect.map(load(store, key), Option.getOrThrow)
 
 /** Whether an entry that is being saved holds tokens. */

@@ -90,9 +90,9 @@ export const tap = (
       yield* Stream.runForEach(whole, (chunk) => Effect.sync(() => chunks.push(chunk)))
       const text = Buffer.concat(chunks).toString()
       secrets.read({}, text)
-      const told = rewrite(text)
-      secrets.read({}, told)
-      return HttpClientResponse.fromWeb(request, replay(response, told, broken))
+      const reported = rewrite(text)
+      secrets.read({}, reported)
+      return HttpClientResponse.fromWeb(request, replay(response, reported, broken))
     })
   )
 
@@ -173,9 +173,9 @@ export interface Exhibits {
 export const exhibits = (secrets: Secrets): Exhibits => {
   const texts = new Map<string, Set<string>>()
   const add = (place: string, some: ReadonlyArray<string>) => {
-    const kept = texts.get(place) ?? new Set()
-    for (const text of some) if (text !== "") kept.add(text)
-    texts.set(place, kept)
+    const stored = texts.get(place) ?? new Set()
+    for (const text of some) if (text !== "") stored.add(text)
+    texts.set(place, stored)
   }
 
   const log = Logger.make<unknown, void>((options) => {

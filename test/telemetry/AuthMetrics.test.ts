@@ -319,7 +319,7 @@ describe("the store", () => {
       yield* Records.save(store.inner, key, { generation: 50 })
       yield* s.logout
       assert.strictEqual(yield* conflicts, 1)
-      assert.strictEqual((yield* Records.kept(store.inner, key)).generation, 51)
+      assert.strictEqual((yield* Records.stored(store.inner, key)).generation, 51)
     })
   )
 

@@ -156,8 +156,8 @@ describe("the span of a token request", () => {
         assert.strictEqual(refresh?.attributes["auth.outcome"], outcome)
         const { exit } = refresh ?? {}
         if (exit === undefined || Exit.isSuccess(exit)) return assert.fail("the span did not fail")
-        const told = Cause.failureOption(exit.cause)
-        assert.isTrue(Option.exists(told, (one) => AuthError.isAuthError(one) && one.message === error.message))
+        const reported = Cause.failureOption(exit.cause)
+        assert.isTrue(Option.exists(reported, (one) => AuthError.isAuthError(one) && one.message === error.message))
         for (const text of [...shownCause(exit.cause), ...spans.flatMap(shown)]) {
           assert.isUndefined(secrets.findIn(text), text)
         }
@@ -197,9 +197,9 @@ describe("the span of a token request", () => {
           ["/v1/auth/token", of("auth.refresh")[0]?.id]
         ]
       )
-      const told = JSON.stringify(spans.map(({ attributes, name }) => ({ attributes, name })))
-      assert.include(told, "x-violet-app-secret")
-      assert.notMatch(told, /test-app-secret|test-password|eyJ/)
+      const reported = JSON.stringify(spans.map(({ attributes, name }) => ({ attributes, name })))
+      assert.include(reported, "x-violet-app-secret")
+      assert.notMatch(reported, /test-app-secret|test-password|eyJ/)
     }).pipe(Effect.provide(layer))
   })
 })
@@ -336,10 +336,10 @@ const life = Effect.gen(function* () {
   const p = named("broken-listeners", { rotation: "single-use", refreshLifetime: "30 days" })
   const store = yield* watchedStore
   const s = yield* session(p, { store: store.service, patience: 0, label: "shop" })
-  const told: Array<unknown> = []
+  const reported: Array<unknown> = []
   const ask = (effect: Effect.Effect<unknown, AuthError.AuthError>) =>
     Effect.map(Effect.exit(effect.pipe(within("the caller's"))), (exit) => {
-      told.push(
+      reported.push(
         Exit.match(exit, {
           onFailure: (cause) =>
             Option.getOrElse(
@@ -374,7 +374,7 @@ const life = Effect.gen(function* () {
   yield* ask(s.login)
   store.state.save = undefined
   yield* TestClock.adjust("30 seconds")
-  told.push((yield* s.status).saved ? "saved" : "not saved")
+  reported.push((yield* s.status).saved ? "saved" : "not saved")
   p.next(() => Effect.die("a defect in the provider"))
   yield* ask(s.login)
   yield* TestClock.adjust("1 minute")
@@ -387,7 +387,7 @@ const life = Effect.gen(function* () {
   yield* ask(s.refresh)
   yield* ask(s.logout)
   yield* ask(s.accessToken)
-  return { told, counts: p.count(), presented: [...p.presented], revoked: [...p.revoked] }
+  return { reported, counts: p.count(), presented: [...p.presented], revoked: [...p.revoked] }
 }).pipe(Effect.withRandomFixed([0.5]))
 
 /** The same without anybody who listens, lived once. */
@@ -398,8 +398,8 @@ describe("law 32: what listens can neither fail a flight nor a caller", () => {
     const { layer, spans } = tracing()
     const logs = logging()
     return Effect.gen(function* () {
-      const { counts, told } = yield* life
-      assert.deepStrictEqual(told, [
+      const { counts, reported } = yield* life
+      assert.deepStrictEqual(reported, [
         "test-access-1",
         "test-access-2",
         "test-access-3",

@@ -252,17 +252,17 @@ describe("FreddySandbox", () => {
   it.effect("errors may come in an envelope", () =>
     Effect.gen(function* () {
       const { api } = yield* setup({ errorForm: "envelope", development: false })
-      for (const [answer, code, message] of [
+      for (const [response, code, message] of [
         [yield* api.refresh("test-unknown"), "AUTHENTICATION_REQUIRED", invalid],
         [yield* api.refresh(""), "VALIDATION_ERROR", "refresh_token must not be empty or contain whitespace"],
         [yield* api.devLogin, "NOT_FOUND", "Not found"],
         [yield* api.get("/v1/auth/refresh"), "METHOD_NOT_ALLOWED", "Method not allowed"],
         [yield* api.post("/v1/auth/refresh", []), "BAD_REQUEST", "Malformed request"]
       ] as const) {
-        const { error, success } = answer.body
+        const { error, success } = response.body
         assert.isFalse(success)
         assert.isString(error.trace_id)
-        assert.deepInclude(error, { code, message, status: answer.status })
+        assert.deepInclude(error, { code, message, status: response.status })
       }
     })
   )

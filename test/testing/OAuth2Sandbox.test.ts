@@ -19,12 +19,12 @@ const refused = ({ body, status }: Answer, expected: number, error: string) => {
   assert.isString(body.error_description)
 }
 
-const dead = (answer: Answer) => refused(answer, 400, "invalid_grant")
-const malformed = (answer: Answer) => refused(answer, 400, "invalid_request")
+const dead = (response: Answer) => refused(response, 400, "invalid_grant")
+const malformed = (response: Answer) => refused(response, 400, "invalid_request")
 
-const stranger = (answer: Answer) => {
-  refused(answer, 401, "invalid_client")
-  assert.strictEqual(answer.headers["www-authenticate"], 'Basic realm="oauth2.test"')
+const stranger = (response: Answer) => {
+  refused(response, 401, "invalid_client")
+  assert.strictEqual(response.headers["www-authenticate"], 'Basic realm="oauth2.test"')
 }
 
 const post = { client_id: "test-client", client_secret: secret }
@@ -366,9 +366,9 @@ describe("OAuth2Sandbox", () => {
   it.effect("the API challenges what is expired, revoked, missing, a refresh token or not enough", () =>
     Effect.gen(function* () {
       const { api, sandbox } = yield* setup()
-      const rejected = (answer: Answer, challenge = 'Bearer error="invalid_token"') => {
-        refused(answer, 401, "invalid_token")
-        assert.strictEqual(answer.headers["www-authenticate"], challenge)
+      const rejected = (response: Answer, challenge = 'Bearer error="invalid_token"') => {
+        refused(response, 401, "invalid_token")
+        assert.strictEqual(response.headers["www-authenticate"], challenge)
       }
       const { access_token, refresh_token } = (yield* api.login).body
       yield* TestClock.setTime(3_599_999)

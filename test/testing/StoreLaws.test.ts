@@ -25,7 +25,7 @@ const faulty = (fault: (inner: TokenStore.Service) => Partial<TokenStore.Service
 
 /** Entries in a map, which are judged and kept by functions of the fault's own. */
 const keeping = (options: {
-  readonly accepts?: (entry: TokenStore.Version, kept: TokenStore.Version) => boolean
+  readonly accepts?: (entry: TokenStore.Version, stored: TokenStore.Version) => boolean
   /** What happens between looking at what is kept and replacing it. */
   readonly pause?: Effect.Effect<void>
   readonly contents?: (text: string) => string
@@ -40,8 +40,8 @@ const keeping = (options: {
         ),
       save: (key, entry) =>
         Effect.gen(function* () {
-          const kept = entries.get(key)
-          if (kept !== undefined && !(options.accepts ?? TokenStore.isNewer)(entry, kept)) return false
+          const stored = entries.get(key)
+          if (stored !== undefined && !(options.accepts ?? TokenStore.isNewer)(entry, stored)) return false
           yield* options.pause ?? Effect.void
           const contents = (options.contents ?? ((text) => text))(Redacted.value(entry.contents))
           entries.set(key, { ...entry, ...options.version?.(entry), contents: Redacted.make(contents) })
@@ -85,7 +85,7 @@ const aging = (age: (age: Duration.Duration, key: string) => Duration.Duration) 
     load: (key) =>
       Effect.map(
         inner.load(key),
-        Option.map((kept) => ({ ...kept, age: age(kept.age, key) }))
+        Option.map((stored) => ({ ...stored, age: age(stored.age, key) }))
       )
   }))
 
@@ -165,7 +165,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
         load: (key) =>
           Effect.map(
             inner.load(key),
-            Option.map((kept) => ({ ...kept, ...last.get(key) }))
+            Option.map((stored) => ({ ...stored, ...last.get(key) }))
           )
       }
     }),
@@ -207,9 +207,9 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
         load: (key) =>
           Effect.map(
             inner.load(key),
-            Option.map((kept) => {
-              const text = Redacted.value(kept.contents)
-              return writing.has(key) ? { ...kept, contents: Redacted.make(text.slice(0, text.length / 2)) } : kept
+            Option.map((stored) => {
+              const text = Redacted.value(stored.contents)
+              return writing.has(key) ? { ...stored, contents: Redacted.make(text.slice(0, text.length / 2)) } : stored
             })
           )
       }
@@ -228,7 +228,7 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
             writing.delete(key)
             return yield* inner.save(key, entry)
           }),
-        load: (key) => Effect.map(inner.load(key), (kept) => (writing.has(key) ? Option.none() : kept))
+        load: (key) => Effect.map(inner.load(key), (stored) => (writing.has(key) ? Option.none() : stored))
       }
     }),
     readers
@@ -248,8 +248,8 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
             return saved
           }),
         load: (key) =>
-          Effect.map(inner.load(key), (kept) =>
-            reads++ % 3 === 0 ? kept : Option.orElse(Option.fromNullable(replica.get(key)), () => kept)
+          Effect.map(inner.load(key), (stored) =>
+            reads++ % 3 === 0 ? stored : Option.orElse(Option.fromNullable(replica.get(key)), () => stored)
           )
       }
     }),
@@ -354,9 +354,9 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
             Effect.map(Moment.now, (now) => first.has(key) || first.set(key, now))
           ),
         load: (key) =>
-          Effect.zipWith(inner.load(key), Moment.now, (kept, now) =>
-            Option.map(kept, (kept) => ({
-              ...kept,
+          Effect.zipWith(inner.load(key), Moment.now, (stored, now) =>
+            Option.map(stored, (stored) => ({
+              ...stored,
               age: Duration.millis(Moment.age(first.get(key) ?? now, now))
             }))
           )
@@ -372,8 +372,8 @@ const faults: ReadonlyArray<readonly [fault: string, store: Effect.Effect<TokenS
         save: (key, entry) =>
           Effect.tap(inner.save(key, entry), () => Effect.map(Moment.now, (now) => last.set(key, now))),
         load: (key) =>
-          Effect.zipWith(inner.load(key), Moment.now, (kept, now) =>
-            Option.map(kept, (kept) => ({ ...kept, age: Duration.millis(Moment.age(last.get(key) ?? now, now)) }))
+          Effect.zipWith(inner.load(key), Moment.now, (stored, now) =>
+            Option.map(stored, (stored) => ({ ...stored, age: Duration.millis(Moment.age(last.get(key) ?? now, now)) }))
           )
       }
     }),

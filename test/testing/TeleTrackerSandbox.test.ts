@@ -44,15 +44,15 @@ describe("TeleTrackerSandbox", () => {
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup({ accountId: 42 })
         const form = { ...user, account_id: "42" }
-        const answers = [
+        const responses = [
           yield* api.post("/auth/login", { ...user, account_id: 42 }),
           yield* api.postForm("/auth/login", form),
           yield* api.postMultipart("/auth/login", form)
         ]
-        for (const { body } of answers) assert.isTrue(body.success)
+        for (const { body } of responses) assert.isTrue(body.success)
         const refreshes = [
-          yield* api.postForm("/auth/refresh", { refresh_token: answers[0]?.body.refreshToken }),
-          yield* api.postMultipart("/auth/refresh", { refresh_token: answers[1]?.body.refreshToken })
+          yield* api.postForm("/auth/refresh", { refresh_token: responses[0]?.body.refreshToken }),
+          yield* api.postMultipart("/auth/refresh", { refresh_token: responses[1]?.body.refreshToken })
         ]
         for (const { body } of refreshes) assert.isTrue(body.success)
         assert.strictEqual((yield* sandbox.report).complaints, 0)
@@ -78,9 +78,9 @@ describe("TeleTrackerSandbox", () => {
         Effect.gen(function* () {
           const { api, sandbox } = yield* setup({ failureStatus })
           yield* sandbox.setPassword("test-new")
-          const answer = yield* api.login
-          assert.strictEqual(answer.status, failureStatus)
-          assert.deepStrictEqual(answer.body, refused("Invalid username or password"))
+          const response = yield* api.login
+          assert.strictEqual(response.status, failureStatus)
+          assert.deepStrictEqual(response.body, refused("Invalid username or password"))
           const renewed = yield* api.refresh("test-unknown")
           assert.strictEqual(renewed.status, failureStatus)
           assert.deepStrictEqual(renewed.body, invalid)
@@ -139,8 +139,8 @@ describe("TeleTrackerSandbox", () => {
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup()
         const token = yield* sandbox.mintRefreshToken
-        const answers = yield* Effect.all([api.refresh(token), api.refresh(token)], { concurrency: 2 })
-        const [granted, ...more] = answers.filter(({ body }) => body.success)
+        const responses = yield* Effect.all([api.refresh(token), api.refresh(token)], { concurrency: 2 })
+        const [granted, ...more] = responses.filter(({ body }) => body.success)
         assert.isDefined(granted)
         assert.isEmpty(more)
         assert.strictEqual((yield* api.calls(granted?.body.token)).status, 401)

@@ -14,7 +14,7 @@ const of = ({ service }: TestProvider.Service) => ({
 })
 
 /** The tokens of an answer, bare, or the tag of the failure. */
-const told = (tokenRequest: Effect.Effect<Token.TokenSet, AuthError>) =>
+const reported = (tokenRequest: Effect.Effect<Token.TokenSet, AuthError>) =>
   Effect.map(
     Effect.either(tokenRequest),
     Either.match({
@@ -31,9 +31,9 @@ describe("what it answers", () => {
       const tokens = yield* login
       assert.deepStrictEqual(tokens.lifetime, Option.some(Duration.minutes(5)))
       assert.deepStrictEqual(tokens.refreshLifetime, Option.none())
-      assert.deepStrictEqual(yield* told(Effect.succeed(tokens)), ["test-access-1", "test-refresh-1"])
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-1")), ["test-access-2", undefined])
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-1")), ["test-access-3", undefined])
+      assert.deepStrictEqual(yield* reported(Effect.succeed(tokens)), ["test-access-1", "test-refresh-1"])
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-1")), ["test-access-2", undefined])
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-1")), ["test-access-3", undefined])
     })
   )
 
@@ -52,8 +52,8 @@ describe("what it answers", () => {
     Effect.gen(function* () {
       const { login, refresh } = of(yield* TestProvider.make({ rotation: "optional" }))
       yield* login
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-1")), ["test-access-2", "test-refresh-2"])
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-1")), ["test-access-3", "test-refresh-3"])
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-1")), ["test-access-2", "test-refresh-2"])
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-1")), ["test-access-3", "test-refresh-3"])
     })
   )
 
@@ -62,10 +62,10 @@ describe("what it answers", () => {
       const provider = yield* TestProvider.make({ rotation: "single-use" })
       const { login, refresh } = of(provider)
       yield* login
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-1")), ["test-access-2", "test-refresh-2"])
-      assert.strictEqual(yield* told(refresh("test-refresh-1")), "InvalidRefreshToken reused")
-      assert.deepStrictEqual(yield* told(refresh("test-refresh-2")), ["test-access-3", "test-refresh-3"])
-      assert.deepStrictEqual(yield* told(refresh("test-of-an-earlier-life")), ["test-access-4", "test-refresh-4"])
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-1")), ["test-access-2", "test-refresh-2"])
+      assert.strictEqual(yield* reported(refresh("test-refresh-1")), "InvalidRefreshToken reused")
+      assert.deepStrictEqual(yield* reported(refresh("test-refresh-2")), ["test-access-3", "test-refresh-3"])
+      assert.deepStrictEqual(yield* reported(refresh("test-of-an-earlier-life")), ["test-access-4", "test-refresh-4"])
       assert.strictEqual((yield* provider.report).reuses, 1)
     })
   )
@@ -77,9 +77,9 @@ describe("what it answers", () => {
       assert.deepStrictEqual(provider.service.reuseWindow, Duration.seconds(10))
       yield* refresh("test-refresh")
       yield* TestClock.adjust("9 seconds")
-      assert.isArray(yield* told(refresh("test-refresh")))
+      assert.isArray(yield* reported(refresh("test-refresh")))
       yield* TestClock.adjust("2 seconds")
-      assert.strictEqual(yield* told(refresh("test-refresh")), "InvalidRefreshToken reused")
+      assert.strictEqual(yield* reported(refresh("test-refresh")), "InvalidRefreshToken reused")
     })
   )
 
@@ -88,7 +88,7 @@ describe("what it answers", () => {
       const { service } = yield* TestProvider.make()
       assert.isTrue(Option.isNone(service.login(Option.none())))
       const bare = Token.make({ accessToken: Redacted.make("test-access") })
-      assert.strictEqual(yield* told(service.refresh(bare)), "InvalidRefreshToken invalid")
+      assert.strictEqual(yield* reported(service.refresh(bare)), "InvalidRefreshToken invalid")
     })
   )
 
@@ -136,7 +136,7 @@ describe("what the script makes of it", () => {
       yield* provider.next(fails(failure.credentials), honest)
       yield* provider.next(fails(failure.malformed))
       const seen = []
-      for (let n = 0; n < 5; n++) seen.push(yield* told(login))
+      for (let n = 0; n < 5; n++) seen.push(yield* reported(login))
       assert.deepStrictEqual(seen, [
         "InvalidCredentials refused",
         ["test-access-1", "test-refresh-1"],
@@ -145,7 +145,7 @@ describe("what the script makes of it", () => {
         "NetworkFailure unreachable"
       ])
       yield* provider.always(honest)
-      assert.isArray(yield* told(login))
+      assert.isArray(yield* reported(login))
     })
   )
 
@@ -156,8 +156,8 @@ describe("what the script makes of it", () => {
       yield* provider.next(TestProvider.fails(TestProvider.failure.misconfigured))
       yield* provider.always(TestProvider.fails(TestProvider.failure.broken))
       yield* provider.clear
-      assert.deepStrictEqual(yield* told(login), ["test-access-1", "test-refresh-1"])
-      assert.deepStrictEqual(yield* told(login), ["test-access-2", "test-refresh-2"])
+      assert.deepStrictEqual(yield* reported(login), ["test-access-1", "test-refresh-1"])
+      assert.deepStrictEqual(yield* reported(login), ["test-access-2", "test-refresh-2"])
     })
   )
 
@@ -166,10 +166,10 @@ describe("what the script makes of it", () => {
       const provider = yield* TestProvider.make({ rotation: "single-use" })
       const { refresh } = of(provider)
       yield* provider.next(TestProvider.fails(TestProvider.failure.unreachable))
-      assert.strictEqual(yield* told(refresh("test-refresh")), "NetworkFailure unreachable")
+      assert.strictEqual(yield* reported(refresh("test-refresh")), "NetworkFailure unreachable")
       yield* provider.next(TestProvider.lost)
-      assert.strictEqual(yield* told(refresh("test-refresh")), "NetworkFailure interrupted")
-      assert.strictEqual(yield* told(refresh("test-refresh")), "InvalidRefreshToken reused")
+      assert.strictEqual(yield* reported(refresh("test-refresh")), "NetworkFailure interrupted")
+      assert.strictEqual(yield* reported(refresh("test-refresh")), "InvalidRefreshToken reused")
     })
   )
 
@@ -185,7 +185,7 @@ describe("what the script makes of it", () => {
         const slow = yield* Effect.fork(refresh(`test-refresh of ${again}`))
         yield* TestClock.adjust("2 seconds")
         assert.isNull(yield* Fiber.poll(slow).pipe(Effect.map(Option.getOrNull)))
-        assert.include(yield* told(refresh(`test-refresh of ${again}`)), again)
+        assert.include(yield* reported(refresh(`test-refresh of ${again}`)), again)
         yield* TestClock.adjust("1 second")
         yield* Fiber.await(slow)
       }
@@ -198,7 +198,7 @@ describe("what the script makes of it", () => {
       const { login, refresh } = of(provider)
       yield* provider.next(TestProvider.honest, TestProvider.fails(TestProvider.failure.broken))
       for (const tokenRequest of [login, login, refresh("test-refresh"), refresh("test-refresh")]) {
-        const asked = yield* Effect.fork(told(tokenRequest))
+        const asked = yield* Effect.fork(reported(tokenRequest))
         yield* TestClock.adjust("1999 millis")
         assert.isTrue(Option.isNone(yield* Fiber.poll(asked)))
         yield* TestClock.adjust("1 millis")
@@ -225,11 +225,11 @@ describe("what the script makes of it", () => {
       const provider = yield* TestProvider.make()
       const { login, refresh } = of(provider)
       yield* provider.always(TestProvider.only("refresh", TestProvider.fails(TestProvider.failure.expired)))
-      assert.isArray(yield* told(login))
-      assert.strictEqual(yield* told(refresh("test-refresh")), "TokenExpired")
+      assert.isArray(yield* reported(login))
+      assert.strictEqual(yield* reported(refresh("test-refresh")), "TokenExpired")
       yield* provider.always(TestProvider.only("login", TestProvider.fails(TestProvider.failure.credentials)))
-      assert.strictEqual(yield* told(login), "InvalidCredentials refused")
-      assert.isArray(yield* told(refresh("test-refresh")))
+      assert.strictEqual(yield* reported(login), "InvalidCredentials refused")
+      assert.isArray(yield* reported(refresh("test-refresh")))
     })
   )
 
@@ -242,7 +242,7 @@ describe("what the script makes of it", () => {
       yield* sent
       assert.isTrue(Option.isNone(yield* Fiber.poll(asked)))
       yield* respond
-      assert.deepStrictEqual(yield* told(Fiber.join(asked)), ["test-access-1", "test-refresh-1"])
+      assert.deepStrictEqual(yield* reported(Fiber.join(asked)), ["test-access-1", "test-refresh-1"])
     })
   )
 })
@@ -315,9 +315,9 @@ describe("what it tells", () => {
   it.effect("issuing a token set is no token request, and the numbers go on from it", () =>
     Effect.gen(function* () {
       const provider = yield* TestProvider.make()
-      assert.deepStrictEqual(yield* told(provider.issue), ["test-access-1", "test-refresh-1"])
+      assert.deepStrictEqual(yield* reported(provider.issue), ["test-access-1", "test-refresh-1"])
       assert.strictEqual((yield* provider.report).tokenRequests, 0)
-      assert.deepStrictEqual(yield* told(of(provider).login), ["test-access-2", "test-refresh-2"])
+      assert.deepStrictEqual(yield* reported(of(provider).login), ["test-access-2", "test-refresh-2"])
     })
   )
 

@@ -25,7 +25,7 @@ const test = (
 
 /** What an application does. */
 const orders = Effect.flatMap(AuthHttpClient.AuthHttpClient, (client) =>
-  Effect.flatMap(client.get("/orders"), (answer) => answer.text)
+  Effect.flatMap(client.get("/orders"), (response) => response.text)
 )
 const status = Effect.flatMap(Session.Session, (session) => session.status)
 const report = Effect.flatMap(TestProvider.TestProvider, (provider) => provider.report)

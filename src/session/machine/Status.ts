@@ -80,7 +80,7 @@ export interface Status {
   readonly refreshAge: Option.Option<Duration.Duration>
   /** The moment at which the refresh token expires; `none` if it has no known end. */
   readonly refreshExpiresAt: Option.Option<DateTime.Utc>
-  /** The last failure, until a token request succeeds; `none` if there was none since. */
+  /** The last failure, until tokens are obtained or adopted; `none` if there was none since. */
   readonly failure: Option.Option<AuthError.AuthError>
   /** The moment of that failure. */
   readonly failedAt: Option.Option<DateTime.Utc>
@@ -93,7 +93,8 @@ export interface Status {
 }
 
 /**
- * Tells whether two statuses differ in nothing but time. Ages and `renewsAt` are ignored.
+ * Tells whether two statuses are the same apart from time: `since`, `age`, `renewsAt`, `refreshAge`, `failedAt` and
+ * `failures` are ignored.
  *
  * @since 0.1.0
  * @category predicates

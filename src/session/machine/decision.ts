@@ -29,15 +29,15 @@ export const newer = (state: State): readonly [Demand, State] => [
   state
 ]
 
-/** The next action of a caller. `started` is a flight that this caller claimed and has to start. */
+/** The next action of a caller. `claimed` is a flight that this caller claimed and has to start. */
 export type Decision =
   | {
       readonly _tag: "Serve"
       readonly token: Token.AccessToken
       readonly stale?: boolean | undefined
-      readonly started?: Flight | undefined
+      readonly claimed?: Flight | undefined
     }
-  | { readonly _tag: "Join"; readonly flight: Flight; readonly started?: Flight | undefined }
+  | { readonly _tag: "Join"; readonly flight: Flight; readonly claimed?: Flight | undefined }
   | { readonly _tag: "Wait"; readonly millis: number }
   | { readonly _tag: "Fail"; readonly failure: AuthError.AuthError }
 
@@ -67,16 +67,16 @@ export const decide = (
     const stale = phase === "stale"
     const refreshes = stale && !flight && !coolingDown && !overBudget && Gate.mayRenewEarly(rules, current, now)
     if (!refreshes) return [{ _tag: "Serve", token, stale }, state]
-    const [started, next] = start()
-    return [{ _tag: "Serve", token, stale, started }, next]
+    const [claimed, next] = start()
+    return [{ _tag: "Serve", token, stale, claimed }, next]
   }
   if (flight !== undefined) return [{ _tag: "Join", flight }, state]
   const permanent = state.signedOut ? signedOut(rules) : Gate.permanentFailure(state)
   if (permanent !== undefined) return recheckStore(state, permanent, now, id)
   if (coolingDown !== undefined) return [coolingDown, state]
   if (token !== undefined && overBudget) return [{ _tag: "Serve", token }, state]
-  const [started, next] = start()
-  return [{ _tag: "Join", flight: started, started }, next]
+  const [claimed, next] = start()
+  return [{ _tag: "Join", flight: claimed, claimed }, next]
 }
 
 /**
@@ -92,9 +92,9 @@ const recheckStore = (
   const { storeView } = state
   const age = storeView === undefined ? Number.POSITIVE_INFINITY : Moment.monotonicAge(storeView.at, now)
   if (!state.saved || age < Duration.toMillis(storeRecheckInterval)) return [{ _tag: "Fail", failure }, state]
-  const flight: Flight = { id, goal: "renew", recheckFailure: failure }
+  const flight: Flight = { id, goal: "obtain", recheckFailure: failure }
   return [
-    { _tag: "Join", flight, started: flight },
+    { _tag: "Join", flight, claimed: flight },
     { ...state, flight }
   ]
 }
@@ -109,7 +109,7 @@ const startFlight = (
   id: FlightId
 ): readonly [Flight, State] => {
   const isEarly = countsAsEarly && Gate.isEarly(rules, state, now)
-  const flight: Flight = { id, goal: "renew", isEarly }
+  const flight: Flight = { id, goal: "obtain", isEarly }
   const earlyRefreshes = isEarly ? [...Gate.recentEarlyRefreshes(state, now), now.nanos] : state.earlyRefreshes
   return [flight, { ...state, flight, earlyRefreshes }]
 }

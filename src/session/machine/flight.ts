@@ -57,7 +57,7 @@ export const advance = (rules: Rules, state: State, id: FlightId, event: Event, 
       if (flight.recheckFailure !== undefined)
         return complete(state, { _tag: "Failed", failure: flight.recheckFailure })
       // A login or adopt by name does not depend on what the store has.
-      if (flight.goal !== "renew") return choose(rules, state, flight, now)
+      if (flight.goal !== "obtain") return choose(rules, state, flight, now)
       return flight.refreshRefusal === undefined ? Gate.fail(state, event.failure, now) : [readCredentials, state]
     case "CredentialsRead":
       return credentialsRead(rules, state, flight, event, now)
@@ -145,7 +145,7 @@ const loaded = (
       obtained === undefined ? TokenStore.isNewer(record, version(state)) : record.generation >= state.generation
     )
   )
-  if (newer !== undefined && flight.goal === "renew") {
+  if (newer !== undefined && flight.goal === "obtain") {
     // Law 20: a record saved after the last read of the store is no older than that read.
     const maxStoredFor =
       storeView && TokenStore.isNewer(newer, storeView.version) ? Moment.age(storeView.at, now) : undefined
@@ -157,7 +157,7 @@ const loaded = (
   if (flight.recheckFailure !== undefined) return complete(next, { _tag: "Failed", failure: flight.recheckFailure })
   if (flight.refreshRefusal !== undefined) return [readCredentials, next]
   const { seed } = state
-  if (seed === undefined || Option.isSome(stored) || flight.goal !== "renew") return choose(rules, next, flight, now)
+  if (seed === undefined || Option.isSome(stored) || flight.goal !== "obtain") return choose(rules, next, flight, now)
   const seeded: State = { ...next, current: seed, seed: undefined }
   return Tokens.isValid(seed, rules.leeway, now) ? complete(seeded, resultOf(seed)) : choose(rules, seeded, flight, now)
 }
@@ -224,7 +224,7 @@ const credentialsRead = (
   event: Event & { readonly _tag: "CredentialsRead" },
   now: Now
 ): Step => {
-  if (!event.sufficient) return noCredentials(rules, state, flight, now)
+  if (!event.sufficient) return withoutCredentials(rules, state, flight, now)
   const failure = earlierRefusal(state, event.credentials, now)
   return failure === undefined
     ? [{ _tag: "Login", credentials: event.credentials }, state]
@@ -232,7 +232,7 @@ const credentialsRead = (
 }
 
 /** Without credentials, a refresh token in doubt is presented once more (law 13); otherwise the session has failed. */
-const noCredentials = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
+const withoutCredentials = (rules: Rules, state: State, flight: Flight, now: Now): Step => {
   const { current } = state
   const provider = rules.provider.name
   if (current === undefined) return Gate.fail(state, new AuthError.SignedOut({ provider }), now)
@@ -273,7 +273,7 @@ const refreshed = (rules: Rules, state: State, flight: Flight, tokens: Token.Tok
 
 /** Commits a token set: it counts from here on, and is saved before any caller sees it (laws 8 and 18). */
 const commit = (state: State, flight: Flight, tokens: Token.TokenSet, now: Now): Step => {
-  const previous = flight.goal === "renew" ? state.current : undefined
+  const previous = flight.goal === "obtain" ? state.current : undefined
   const generation = state.generation + 1
   if (previous === undefined) return save(state, flight, { tokens: Tokens.received(tokens, generation, now) })
   const current = Tokens.received(Token.renew(previous.tokens, tokens), generation, now)

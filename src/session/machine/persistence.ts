@@ -19,12 +19,12 @@ export const version = ({ current, generation }: State): TokenStore.Version => (
 /** Returns whether nothing is left to save after a save outside of a flight, and the state from then on. */
 export const afterSave = (
   state: State,
-  record: TokenStore.Version,
+  tried: TokenStore.Version,
   result: SaveResult,
   stored: Option.Option<TokenStore.Version>
 ): readonly [boolean, State] => {
   const inForce = state.current ?? version(state)
-  if (state.saved || TokenStore.byVersion(inForce, record) !== 0) return [state.saved, state]
+  if (state.saved || TokenStore.byVersion(inForce, tried) !== 0) return [state.saved, state]
   switch (result) {
     case "failed":
       return [false, state]
@@ -36,7 +36,7 @@ export const afterSave = (
       if (state.current !== undefined) {
         return [true, { ...state, current: Tokens.previousRevision(state.current), saved: true, loaded: false }]
       }
-      const generation = Option.match(stored, { onNone: () => 0, onSome: (record) => record.generation })
+      const generation = Option.match(stored, { onNone: () => 0, onSome: (version) => version.generation })
       return [false, { ...state, generation: Math.max(state.generation, generation) + 1 }]
     }
   }

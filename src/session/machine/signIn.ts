@@ -8,7 +8,7 @@ import { whileCoolingDown } from "./gate.js"
 import type { Flight, FlightId, Now, State } from "./state.js"
 
 /**
- * Returns the wait before credentials are read for a login by name: for a login under way, or for the end of a
+ * Decides what comes before the credentials of a login by name are read: a login under way, or a
  * cool-down.
  */
 export const beforeLogin = (state: State, deadline: bigint, now: Now): Decision | undefined => {
@@ -46,7 +46,7 @@ export const login = (
   if (failure !== undefined && !isAboutCode(failure)) return [{ _tag: "Fail", failure }, state]
   const flight: Flight = { id, goal: "login", credentials }
   return [
-    { _tag: "Join", flight, started: flight },
+    { _tag: "Join", flight, claimed: flight },
     { ...state, flight }
   ]
 }

@@ -15,7 +15,7 @@ export interface Rules {
   readonly leeway: Duration.Duration
 }
 
-/** Both clocks, and a random number in [0, 1) for jitter. */
+/** Both clocks, and a random number in [0, 1) for jitter and for the id of an intent. */
 export interface Now extends Moment.Moment {
   readonly random: number
 }
@@ -38,8 +38,8 @@ export interface Obtained {
 /** The one login or refresh under way. */
 export interface Flight {
   readonly id: FlightId
-  /** `login` and `adopt` were requested by name; `renew` obtains another token in any way that is left. */
-  readonly goal: "renew" | "login" | "adopt"
+  /** `login` and `adopt` were requested by name; `obtain` gets another token in any way that remains. */
+  readonly goal: "obtain" | "login" | "adopt"
   readonly obtained?: Obtained | undefined
   /** The tokens to adopt, with the goal `adopt`. */
   readonly adopting?: Token.TokenSet | undefined

@@ -84,38 +84,31 @@ export const fromRecord = (
     revision: record.revision,
     receivedAt: since(record.age),
     refreshReceivedAt: since(record.refreshAge),
-    refreshState:
-      refreshState._tag === "InDoubt"
-        ? {
-            _tag: "InDoubt",
-            since: since(refreshState.age),
-            presentedAgain: refreshState.presentedAgain,
-            intentId: refreshState.intentId
-          }
-        : refreshState
+    refreshState: refreshState._tag === "InDoubt" ? doubtSince(refreshState, since) : refreshState
   }
 }
+
+const doubtSince = (
+  { age, ...doubt }: RecordedRefreshState & { _tag: "InDoubt" },
+  since: (age: number) => Moment.Moment
+): RefreshTokenState => ({ ...doubt, since: since(age) })
+
+const doubtOfAge = (
+  { since, ...doubt }: RefreshTokenState & { _tag: "InDoubt" },
+  age: (since: Moment.Moment) => number
+): RecordedRefreshState => ({ ...doubt, age: age(since) })
 
 /** The record of the current tokens, with ages as of `now`. */
 export const toRecord = (current: CurrentTokens, now: Moment.Moment): SessionRecord => {
   const age = (since: Moment.Moment) => Moment.age(since, now)
   const { generation, refreshState, revision, tokens } = current
-  const recorded: RecordedRefreshState =
-    refreshState._tag === "InDoubt"
-      ? {
-          _tag: "InDoubt",
-          age: age(refreshState.since),
-          presentedAgain: refreshState.presentedAgain,
-          intentId: refreshState.intentId
-        }
-      : refreshState
   return {
     generation,
     revision,
     tokens: Option.some(tokens),
     age: age(current.receivedAt),
     refreshAge: age(current.refreshReceivedAt),
-    refreshState: recorded
+    refreshState: refreshState._tag === "InDoubt" ? doubtOfAge(refreshState, age) : refreshState
   }
 }
 
@@ -126,7 +119,7 @@ export const withRefreshState = (current: CurrentTokens, refreshState: RefreshTo
   refreshState
 })
 
-/** The same set under the previous revision, which is older than any version in the store. */
+/** The same set under the previous revision. After a conflict it is older than the version in the store. */
 export const previousRevision = (current: CurrentTokens): CurrentTokens => ({
   ...current,
   revision: current.revision - 1
@@ -213,7 +206,7 @@ export const renewalDelay = (
 }
 
 /** Milliseconds of validity left to the refresh token, if that is known; zero or less once it has expired. */
-export const refreshTimeLeft = (current: CurrentTokens, now: Moment.Moment): Option.Option<number> =>
+const refreshTimeLeft = (current: CurrentTokens, now: Moment.Moment): Option.Option<number> =>
   Option.map(
     current.tokens.refreshLifetime,
     (lifetime) => Duration.toMillis(lifetime) - Moment.age(current.refreshReceivedAt, now)

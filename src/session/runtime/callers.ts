@@ -90,9 +90,9 @@ const execute = (
   switch (decision._tag) {
     case "Serve":
       if (decision.stale) Telemetry.countStaleRead(engine)
-      return Effect.as(start(engine, decision.started), decision.token)
+      return Effect.as(start(engine, decision.claimed), decision.token)
     case "Join":
-      return Effect.zipRight(start(engine, decision.started), restore(join(engine, decision.flight, then)))
+      return Effect.zipRight(start(engine, decision.claimed), restore(join(engine, decision.flight, then)))
     case "Wait":
       return Effect.zipRight(
         Telemetry.whileWaiting(engine, Effect.sleep(decision.millis), restore),
@@ -123,7 +123,7 @@ export const login = (engine: Engine, deadline?: bigint): Effect.Effect<Token.Ac
         if (decision !== undefined) return yield* execute(engine, decision, restore, then)
         const read = yield* restore(Commands.interpret(engine, { _tag: "ReadCredentials" }))
         if (read._tag === "CredentialsFailed") return yield* read.failure
-        if (read._tag !== "CredentialsRead" || !read.sufficient) return yield* Commands.noCredentials
+        if (read._tag !== "CredentialsRead" || !read.sufficient) return yield* Commands.missingCredentials
         const { claim, old } = yield* transition(engine, (state, now) => {
           const [claim, next] = SignIn.login(state, read.credentials, now, new Waiters.Waiters(engine))
           return [{ claim, old: next === state ? undefined : state.flight }, next]

@@ -101,7 +101,7 @@ export const save = (env: CommandEnv, record: SessionRecord): Effect.Effect<Save
   )
 }
 
-/** The longest time another owner may keep the lease: one token request, after one whose holder died with the lease. */
+/** The longest wait for the lease: for one token request of another owner, after one whose owner died with the lease. */
 export const maxLeaseWait = ({ provider, timeout }: CommandEnv): Duration.Duration =>
   Duration.sum(Duration.sum(timeout, provider.extraLoginTime ?? Duration.zero), Duration.times(leaseDuration, 2))
 
@@ -173,7 +173,7 @@ export const interpret = (
       return Effect.map(
         tokensFrom(
           env,
-          () => Option.getOrElse(env.provider.login(command.credentials), () => Effect.fail(noCredentials)),
+          () => Option.getOrElse(env.provider.login(command.credentials), () => Effect.fail(missingCredentials)),
           env.provider.extraLoginTime
         ),
         (result) =>
@@ -204,7 +204,7 @@ export const interpret = (
 }
 
 /** The failure of a login by name without sufficient credentials. */
-export const noCredentials = new Misconfigured({
+export const missingCredentials = new Misconfigured({
   field: "credentials",
   problem: "there is nothing to log in with; provide the credentials that this provider needs, or adopt tokens"
 })

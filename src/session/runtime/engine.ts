@@ -84,7 +84,7 @@ interface Work {
 
 const neverRead: Exit.Exit<Token.AccessToken> = Exit.die("never read")
 
-/** A running session. While idle it is this record and nothing else: no fiber, no lock, no closure. */
+/** A running session. While idle it is this object and nothing else: no fiber, no lock, no closure. */
 export class Engine {
   readonly config: Config
   readonly provider: AuthProvider.Service
@@ -137,8 +137,8 @@ export class Engine {
 const publish = (engine: Engine, snapshot: Snapshot.Snapshot): void => {
   const fresh = Tokens.freshToken(snapshot.state.current, engine.leeway)
   engine.snapshot = snapshot
-  engine.freshUntilMillis = fresh === undefined ? Number.NEGATIVE_INFINITY : fresh.untilMillis
-  engine.freshUntilNanos = fresh === undefined ? 0n : fresh.untilNanos
+  engine.freshUntilMillis = fresh?.untilMillis ?? Number.NEGATIVE_INFINITY
+  engine.freshUntilNanos = fresh?.untilNanos ?? 0n
   engine.freshToken = fresh === undefined ? neverRead : Exit.succeed(fresh.token)
 }
 
@@ -177,7 +177,7 @@ type Transition<A> = (state: State, now: Now) => readonly [A, State]
 
 /**
  * Changes the state. Every change goes through here, and the snapshot is written nowhere else. It waits for other
- * transitions only, and runs uninterruptibly.
+ * transitions only, and must be run uninterruptibly.
  *
  * A transition that changes nothing returns without the mutex, which is not fair: readers in a tight loop would keep a
  * flight from ever ending.
@@ -208,7 +208,8 @@ const change = <A>(engine: Engine, f: (state: State) => readonly [A, State], now
   )
 
 /**
- * Runs one body at a time. The mutex exists while it is needed: it is made by the first body and dropped by the last.
+ * Runs one body at a time; must be run uninterruptibly. The mutex exists while it is needed: it is made by the first body
+ * and dropped by the last.
  */
 const withMutex = <A, R>(
   engine: Engine,

@@ -9,7 +9,7 @@ import { saveInBackground } from "./saver.js"
 import * as Telemetry from "./tokenRequestTelemetry.js"
 import * as Waiters from "./waiters.js"
 
-/** Runs a flight to its end. It is uninterruptible, except while it waits for the lease. */
+/** Runs a flight to its end. It is uninterruptible, except while it waits for the lease or for third-party code. */
 const run = (engine: Engine, flight: Flight): Effect.Effect<void> => {
   const { id } = flight
   const waiters = Waiters.of(flight)

@@ -22,19 +22,19 @@ export interface Lease {
   readonly release: (id: FlightId) => Effect.Effect<unknown>
 }
 
-/** An ownership of the lease, held or waited for. */
-interface Ownership {
+/** A request for the lease, granted or waiting, under an owner name of its own. */
+interface LeaseRequest {
   readonly owner: string
   readonly flights: Set<FlightId>
   heartbeat: Fiber.Fiber<unknown> | undefined
 }
 
-/** The interval at which the holder of a lease renews it: two and a half seconds. */
+/** The interval at which the owner of a lease renews it: two and a half seconds. */
 const heartbeatInterval = Duration.millis(2500)
 
 /** Makes the lease of a session. Nothing is asked of the store before a flight needs it. */
 export const make = (env: Commands.CommandEnv): Lease => {
-  let ownership: Ownership | undefined
+  let request: LeaseRequest | undefined
   let released: Effect.Effect<void> = Effect.void
 
   /** Tries once. `none`: another owner holds the lease and has not saved anything newer. */
@@ -74,10 +74,10 @@ export const make = (env: Commands.CommandEnv): Lease => {
 
   const acquire: Lease["acquire"] = (id, known, wanted) =>
     Effect.suspend(() => {
-      // Each ownership has a name of its own, so that releasing one never releases the next.
-      ownership ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), heartbeat: undefined }
-      const { owner } = ownership
-      ownership.flights.add(id)
+      // Each request has a name of its own, so that releasing one never releases the next.
+      request ??= { owner: globalThis.crypto.randomUUID(), flights: new Set(), heartbeat: undefined }
+      const { owner } = request
+      request.flights.add(id)
       return released.pipe(
         Effect.zipRight(wait(owner, known, wanted)),
         Effect.tap((event) => (event._tag === "LeaseAwaited" && event.acquired ? startHeartbeat : release(id)))
@@ -86,9 +86,9 @@ export const make = (env: Commands.CommandEnv): Lease => {
 
   const release: Lease["release"] = (id) =>
     Effect.suspend(() => {
-      if (!ownership?.flights.delete(id) || ownership.flights.size > 0) return Effect.void
-      const { heartbeat, owner } = ownership
-      ownership = undefined
+      if (!request?.flights.delete(id) || request.flights.size > 0) return Effect.void
+      const { heartbeat, owner } = request
+      request = undefined
       const release = env.recordStore.release(env.key, owner)
       if (env.recordStore.isSynchronous) return release
       const done = Deferred.unsafeMake<void>(FiberId.none)
@@ -103,7 +103,7 @@ export const make = (env: Commands.CommandEnv): Lease => {
    * Renews the lease until it is released. A lost lease does not cancel anything: a request that was sent stays sent.
    */
   const startHeartbeat: Effect.Effect<unknown> = Effect.suspend(() => {
-    const current = ownership
+    const current = request
     if (env.recordStore.isSynchronous || current === undefined || current.heartbeat !== undefined) return Effect.void
     const { owner } = current
     return Effect.sleep(heartbeatInterval).pipe(

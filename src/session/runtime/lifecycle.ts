@@ -35,7 +35,7 @@ export const evictableIn = (engine: Engine, now: Moment.Moment): number => {
 export const isIdle = (engine: Engine): boolean =>
   engine.work === undefined && engine.watchers === undefined && engine.snapshot.state.saved
 
-/** Closes a session. Waits for its flights and saves what is unsaved, up to `shutdownDeadline` (laws 8 and 31). */
+/** Closes a session. Waits for its flights up to `shutdownDeadline`, then saves what is unsaved, each in bounded time (laws 8 and 31). */
 export const close = (engine: Engine): Effect.Effect<void> =>
   Effect.gen(function* () {
     engine.closed = true

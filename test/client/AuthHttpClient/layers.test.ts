@@ -67,7 +67,7 @@ describe("AuthHttpClient", () => {
           const withCookies = HttpClient.withCookiesRef(client, ref)
           const first = yield* Effect.flatMap(withCookies.get(at("cookie")), shown)
           const second = yield* Effect.flatMap(withCookies.get(at("cookie")), shown)
-          return { first, second, kept: Cookies.toRecord(yield* Ref.get(ref)) }
+          return { first, second, stored: Cookies.toRecord(yield* Ref.get(ref)) }
         }),
       followRedirects: (client) => HttpClient.followRedirects(client).get(at("hop")).pipe(Effect.flatMap(shown)),
       "no followRedirects": (client) => client.get(at("hop")).pipe(Effect.flatMap(shown)),
@@ -269,14 +269,14 @@ describe("AuthHttpClient", () => {
 
   describe("scopes and interruption", () => {
     /** A client that notes the signal of its last request and answers at once, or never. */
-    const watching = (answers: boolean) => {
+    const watching = (responses: boolean) => {
       const last: { signal?: AbortSignal } = {}
       const started = Deferred.unsafeMake<void>(FiberId.none)
       const handler = HttpClient.make((request, _, signal) => {
         last.signal = signal
         return Effect.zipRight(
           Deferred.succeed(started, undefined),
-          answers ? Effect.sync(() => HttpClientResponse.fromWeb(request, json({}))) : Effect.never
+          responses ? Effect.sync(() => HttpClientResponse.fromWeb(request, json({}))) : Effect.never
         )
       })
       return { last, started, handler }

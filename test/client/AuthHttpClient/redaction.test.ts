@@ -92,8 +92,8 @@ describe("what a request leaves behind", () => {
 
 describe("what a span shows of a request", () => {
   const shown = Effect.fnUntraced(function* (api: AuthHttpClient.Service, url: string) {
-    const answer = yield* api.get(url)
-    const attributes = Object.entries((yield* answer.json) as Record<string, unknown>)
+    const response = yield* api.get(url)
+    const attributes = Object.entries((yield* response.json) as Record<string, unknown>)
     return Object.fromEntries(attributes.filter(([, value]) => value === "<redacted>" || /test-\d/.test(String(value))))
   })
   const redacted = (...names: ReadonlyArray<string>) =>

@@ -12,9 +12,9 @@ describe("AuthHttpClient", () => {
         const { api, sandbox, sent } = yield* setup()
         yield* api.execute(merchants)
         yield* sandbox.revokeAccessTokens
-        const answer = yield* api.execute(merchants)
-        assert.strictEqual(answer.status, 200)
-        assert.deepNestedInclude(yield* answer.json, { "content[0].id": 1 })
+        const response = yield* api.execute(merchants)
+        assert.strictEqual(response.status, 200)
+        assert.deepNestedInclude(yield* response.json, { "content[0].id": 1 })
         const [, rejected, repeated, ...more] = calls(sent)
         assert.notStrictEqual(tokenOf(repeated), tokenOf(rejected))
         assert.deepStrictEqual(more, [])
@@ -32,10 +32,10 @@ describe("AuthHttpClient", () => {
         const { api, sandbox, sent } = yield* setup({
           handlers: { "/v1/no": () => json({ no: ++count }, { status: 401, headers: { "x-own": "yes" } }) }
         })
-        const answer = yield* api.get("/no")
-        assert.strictEqual(answer.status, 401)
-        assert.strictEqual(answer.headers["x-own"], "yes")
-        assert.deepStrictEqual(yield* answer.json, { no: 2 })
+        const response = yield* api.get("/no")
+        assert.strictEqual(response.status, 401)
+        assert.strictEqual(response.headers["x-own"], "yes")
+        assert.deepStrictEqual(yield* response.json, { no: 2 })
         assert.strictEqual(calls(sent).length, 2)
         assert.strictEqual((yield* sandbox.report).refreshes, 1)
       })
@@ -46,9 +46,9 @@ describe("AuthHttpClient", () => {
         const { api, sandbox, sent } = yield* setup()
         yield* api.execute(merchants)
         yield* sandbox.revokeAccessTokens
-        const answer = yield* api.post("/echo", { body: HttpBody.unsafeJson({ order: 7 }) })
-        assert.strictEqual(answer.status, 200)
-        assert.deepStrictEqual(yield* answer.json, { order: 7 })
+        const response = yield* api.post("/echo", { body: HttpBody.unsafeJson({ order: 7 }) })
+        assert.strictEqual(response.status, 200)
+        assert.deepStrictEqual(yield* response.json, { order: 7 })
         assert.strictEqual(calls(sent).length, 3)
         assert.strictEqual((yield* sandbox.report).complaints, 0)
       })
@@ -100,9 +100,9 @@ describe("AuthHttpClient", () => {
               "/v1/upload": () => (++times === 1 ? json({ mine: true }, { status: 401 }) : json({ times }))
             }
           })
-          const answer = yield* api.post("/upload", { body: body() })
-          assert.strictEqual(answer.status, 401)
-          assert.deepStrictEqual(yield* answer.json, { mine: true })
+          const response = yield* api.post("/upload", { body: body() })
+          assert.strictEqual(response.status, 401)
+          assert.deepStrictEqual(yield* response.json, { mine: true })
           assert.strictEqual(times, 1)
           assert.strictEqual((yield* sandbox.report).refreshes, 1)
           assert.strictEqual((yield* api.post("/upload", { body: body() })).status, 200)
@@ -122,9 +122,9 @@ describe("AuthHttpClient", () => {
         })
         yield* api.execute(merchants)
         yield* sandbox.revokeRefreshTokens
-        const answer = yield* api.post("/upload", { body: HttpBody.stream(Stream.make(new Uint8Array(1))) })
-        assert.strictEqual(answer.status, 401)
-        assert.deepStrictEqual(yield* answer.json, { mine: true })
+        const response = yield* api.post("/upload", { body: HttpBody.stream(Stream.make(new Uint8Array(1))) })
+        assert.strictEqual(response.status, 401)
+        assert.deepStrictEqual(yield* response.json, { mine: true })
       })
     )
 
@@ -189,9 +189,9 @@ describe("AuthHttpClient", () => {
         const { api } = yield* setup({
           handlers: { "/v1/no": () => new Response(countedBody(Number.POSITIVE_INFINITY).stream, { status: 401 }) }
         })
-        const answer = yield* api.get("/no")
-        assert.strictEqual(answer.status, 401)
-        const error = yield* Effect.flip(answer.text)
+        const response = yield* api.get("/no")
+        assert.strictEqual(response.status, 401)
+        const error = yield* Effect.flip(response.text)
         assert.deepInclude({ _tag: error._tag, reason: error.reason }, { _tag: "ResponseError", reason: "Decode" })
       })
     )
@@ -203,9 +203,9 @@ describe("AuthHttpClient", () => {
           handlers: { "/v1/no": () => new Response("a=1", { status: 401, headers }) }
         })
         const get = api.get("/no")
-        const answer = yield* get
-        assert.strictEqual(Cookies.toRecord(answer.cookies).a, "1")
-        assert.strictEqual((yield* answer.formData).get("a"), "1")
+        const response = yield* get
+        assert.strictEqual(Cookies.toRecord(response.cookies).a, "1")
+        assert.strictEqual((yield* response.formData).get("a"), "1")
         assert.deepStrictEqual(yield* (yield* get).urlParamsBody, [["a", "1"]])
         assert.strictEqual(yield* Stream.mkString(Stream.decodeText((yield* get).stream)), "a=1")
         assert.strictEqual((yield* (yield* get).arrayBuffer).byteLength, 3)
@@ -233,12 +233,12 @@ describe("AuthHttpClient", () => {
         const { api, sandbox } = yield* setup()
         yield* api.execute(merchants)
         yield* sandbox.revokeAccessTokens
-        const answers = yield* Effect.forEach(
+        const responses = yield* Effect.forEach(
           Array.from({ length: 64 }),
-          () => Effect.flatMap(api.execute(merchants), (answer) => Effect.as(answer.text, answer.status)),
+          () => Effect.flatMap(api.execute(merchants), (response) => Effect.as(response.text, response.status)),
           { concurrency: "unbounded" }
         )
-        assert.deepStrictEqual(new Set(answers), new Set([200]))
+        assert.deepStrictEqual(new Set(responses), new Set([200]))
         const { tokenRequests, maxConcurrentTokenRequests: maxConcurrentExchanges } = yield* sandbox.report
         assert.deepStrictEqual(
           { tokenRequests, maxConcurrentExchanges },
@@ -276,8 +276,8 @@ describe("AuthHttpClient", () => {
           Effect.forEach(Array.from({ length: 100 }), () => api.execute(merchants), { concurrency: "unbounded" })
         )
         yield* TestClock.adjust("5 seconds")
-        const answers = yield* Fiber.join(herd)
-        assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+        const responses = yield* Fiber.join(herd)
+        assert.deepStrictEqual(new Set(responses.map(({ status }) => status)), new Set([200]))
         const { api: requests, refreshes, rejections } = yield* sandbox.report
         assert.deepStrictEqual({ requests, refreshes, rejections }, { requests: 201, refreshes: 1, rejections: 100 })
       })
@@ -316,9 +316,9 @@ describe("AuthHttpClient", () => {
           const { api, sandbox } = yield* setup({
             handlers: { "/v1/x": () => (++times === 1 ? json({ times }, { status, headers }) : json({ times })) }
           })
-          const answer = yield* api.get("/x")
-          assert.strictEqual(answer.status, rejects ? 200 : status)
-          assert.deepStrictEqual(yield* answer.json, { times: rejects ? 2 : 1 })
+          const response = yield* api.get("/x")
+          assert.strictEqual(response.status, rejects ? 200 : status)
+          assert.deepStrictEqual(yield* response.json, { times: rejects ? 2 : 1 })
           const { tokenRequests, refreshes } = yield* sandbox.report
           assert.deepStrictEqual(
             { tokenRequests, refreshes },
@@ -339,9 +339,9 @@ describe("AuthHttpClient", () => {
         for (const minute of [1, 2, 3]) {
           const before = (yield* sandbox.report).tokenRequests
           for (let i = 0; i < 60; i++) {
-            const answer = yield* api.get("/no")
-            assert.strictEqual(answer.status, 401)
-            assert.deepStrictEqual(yield* answer.json, { no: true })
+            const response = yield* api.get("/no")
+            assert.strictEqual(response.status, 401)
+            assert.deepStrictEqual(yield* response.json, { no: true })
             yield* TestClock.adjust("1 second")
           }
           const cost = (yield* sandbox.report).tokenRequests - before
@@ -354,10 +354,10 @@ describe("AuthHttpClient", () => {
       Effect.gen(function* () {
         const { api, sandbox } = yield* setup({ handlers: { "/v1/no": () => json({}, { status: 401 }) } })
         for (let round = 0; round < 20; round++) {
-          const answers = yield* Effect.forEach(Array.from({ length: 50 }), () => api.get("/no"), {
+          const responses = yield* Effect.forEach(Array.from({ length: 50 }), () => api.get("/no"), {
             concurrency: "unbounded"
           })
-          assert.isTrue(answers.every(({ status }) => status === 401))
+          assert.isTrue(responses.every(({ status }) => status === 401))
         }
         assert.isAtMost((yield* sandbox.report).tokenRequests, 3)
       })

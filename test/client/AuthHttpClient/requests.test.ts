@@ -9,8 +9,8 @@ describe("AuthHttpClient", () => {
       Effect.scoped(
         Effect.gen(function* () {
           const { api, sandbox, sent, session } = yield* setup()
-          const answer = yield* api.execute(merchants)
-          assert.strictEqual(answer.status, 200)
+          const response = yield* api.execute(merchants)
+          assert.strictEqual(response.status, 200)
           const [request] = calls(sent)
           assert.strictEqual(request?.headers["x-violet-app-id"], "1234")
           assert.strictEqual(tokenOf(request), Redacted.value(yield* session.accessToken))

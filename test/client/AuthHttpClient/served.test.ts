@@ -63,8 +63,8 @@ describe("AuthHttpClient over a real server", () => {
           const sizes = yield* Effect.forEach(
             Array.from({ length: 64 }),
             () =>
-              Effect.flatMap(api.get(path), (answer) =>
-                Effect.map(answer.text, ({ length }) => `${answer.status} ${length}`)
+              Effect.flatMap(api.get(path), (response) =>
+                Effect.map(response.text, ({ length }) => `${response.status} ${length}`)
               ),
             { concurrency: "unbounded" }
           )

@@ -55,7 +55,7 @@ const start = (example: string, env: Record<string, string>) =>
 const issuer = Effect.map(Ref.make<ReadonlyArray<string>>([]), (seen) => {
   const issued = new Map<string, number>()
   const basic = (id: string) => `Basic ${Encoding.encodeBase64(`${id}:test-secret`)}`
-  const answer = ({ headers, url }: HttpServerRequest.HttpServerRequest, body: string) => {
+  const response = ({ headers, url }: HttpServerRequest.HttpServerRequest, body: string) => {
     if (url === "/token") {
       const id = ["shop-client", "shop-server"].find((id) => headers.authorization === basic(id))
       if (id === undefined) return HttpServerResponse.unsafeJson({ error: "invalid_client" }, { status: 401 })
@@ -75,10 +75,10 @@ const issuer = Effect.map(Ref.make<ReadonlyArray<string>>([]), (seen) => {
   const served = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const body = request.method === "POST" ? yield* Effect.orDie(request.text) : ""
-    const answered = answer(request, body)
+    const responded = response(request, body)
     const bearer = /^Bearer (.*)/.exec(request.headers.authorization ?? "")?.[1] ?? /token=.*/.exec(body)?.[0] ?? ""
-    yield* Ref.update(seen, (all) => [...all, `${request.url} ${bearer} ${answered.status}`])
-    return answered
+    yield* Ref.update(seen, (all) => [...all, `${request.url} ${bearer} ${responded.status}`])
+    return responded
   })
   return { seen: Ref.get(seen), served, baseUrl: "https://shop.test" }
 })

@@ -60,13 +60,13 @@ describe("AuthHttpClient.layerHttpClient", () => {
       Effect.gen(function* () {
         const { asked, client } = failing(error)
         const plain = AuthHttpClient.toHttpClient(client)
-        const told = yield* Effect.flip(plain.execute(request))
-        assert.instanceOf(told, HttpClientError.RequestError)
-        assert.strictEqual(told.reason, passes ? "Transport" : "Encode")
-        assert.strictEqual(told.cause, error)
-        assert.strictEqual(told.request, request)
-        assert.include(told.message, error.message)
-        assert.strictEqual(told.message.includes("try again later"), passes)
+        const reported = yield* Effect.flip(plain.execute(request))
+        assert.instanceOf(reported, HttpClientError.RequestError)
+        assert.strictEqual(reported.reason, passes ? "Transport" : "Encode")
+        assert.strictEqual(reported.cause, error)
+        assert.strictEqual(reported.request, request)
+        assert.include(reported.message, error.message)
+        assert.strictEqual(reported.message.includes("try again later"), passes)
         asked.count = 0
         yield* Effect.exit(HttpClient.retryTransient(plain, { times: 3 }).execute(request))
         assert.strictEqual(asked.count, passes ? 4 : 1)
@@ -179,7 +179,7 @@ describe("AuthHttpClient.layerHttpClient", () => {
   /** An API with all that a stack of combinators is for: a move, an outage, a cookie, and tokens that it refuses. */
   const api = Effect.map(Ref.make<ReadonlyArray<string>>([]), (seen) => {
     const tokens = { count: 0 }
-    const answers: Record<string, (request: HttpClientRequest.HttpClientRequest) => Response> = {
+    const responses: Record<string, (request: HttpClientRequest.HttpClientRequest) => Response> = {
       "/token": () => Response.json({ access_token: `test-${++tokens.count}`, expires_in: 600 }),
       "/v2/old": () => new Response(null, { status: 307, headers: { location: "/v2/cart" } }),
       "/v2/away": () => new Response(null, { status: 307, headers: { location: "https://evil.test/v2/cart" } }),
@@ -195,7 +195,7 @@ describe("AuthHttpClient.layerHttpClient", () => {
         const status = refused ? 401 : url.pathname === "/v2/cart" ? broken.shift() : undefined
         const answer =
           status === undefined
-            ? (answers[url.pathname]?.(request) ?? new Response(null, { status: 404 }))
+            ? (responses[url.pathname]?.(request) ?? new Response(null, { status: 404 }))
             : new Response("", { status })
         yield* Ref.update(seen, (all) => [...all, `${url.host}${url.pathname} ${answer.status}`])
         return HttpClientResponse.fromWeb(request, answer)

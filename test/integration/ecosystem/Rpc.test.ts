@@ -170,11 +170,11 @@ describe("@effect/rpc over anything else", () => {
       const { carried, once, scripted, signedIn } = yield* setup()
       assert.strictEqual(yield* once, 5)
       yield* TestClock.adjust("1 hour")
-      const answers = yield* Effect.all(
+      const responses = yield* Effect.all(
         Array.from({ length: 20 }, () => once),
         { concurrency: "unbounded" }
       )
-      assert.deepStrictEqual(new Set(answers), new Set([5]))
+      assert.deepStrictEqual(new Set(responses), new Set([5]))
       assert.deepStrictEqual(carried, ["test-access-1", ...Array.from({ length: 20 }, () => "test-access-2")])
       assert.strictEqual(scripted.count().total, 2)
       assert.strictEqual(value(yield* signedIn.accessToken), "test-access-2")

@@ -32,9 +32,9 @@ const claims = (token: Redacted.Redacted<string>) => Jwt.decode(Redacted.value(t
 describe("OAuth2 against oauth2-mock-server", () => {
   byClock("a password becomes a JWT that its API verifies, and a refresh token keeps it fresh", function* (clock) {
     const { api, server, session } = yield* setup({ grant: "password", scope: ["test:read", "test:write"] })
-    const answered: Array<unknown> = []
+    const responded: Array<unknown> = []
     server.change(({ body }) => {
-      if (body !== "") answered.push(body.refresh_token)
+      if (body !== "") responded.push(body.refresh_token)
     })
     for (let tokenRequest = 1; tokenRequest <= 4; tokenRequest++) {
       assert.deepStrictEqual(yield* herd(20, api.get("/things")), { 200: 20 })
@@ -50,7 +50,7 @@ describe("OAuth2 against oauth2-mock-server", () => {
     })
     assert.deepStrictEqual(
       refreshes.map(({ fields }) => [fields.grant_type, fields.refresh_token]),
-      answered.slice(0, -1).map((token) => ["refresh_token", token])
+      responded.slice(0, -1).map((token) => ["refresh_token", token])
     )
     const token = claims(yield* session.accessToken)
     assert.deepInclude(token, { iss: server.issuer })

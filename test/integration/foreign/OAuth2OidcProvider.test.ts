@@ -55,11 +55,11 @@ describe("OAuth2 against oidc-provider", () => {
           assert.deepStrictEqual(statuses, { 200: 20 })
           const [token = "", ...others] = new Set(given.map(Redacted.value))
           assert.deepStrictEqual([given.length, others], [180, []])
-          assert.strictEqual(yield* server.judge(token), 200)
+          assert.strictEqual(yield* server.check(token), 200)
           assert.strictEqual(server.seen.granted.refresh_token, tokenRequest)
           yield* clock.advance("5 minutes")
           // The end has come for the server, too.
-          assert.strictEqual(yield* server.judge(token), 401)
+          assert.strictEqual(yield* server.check(token), 401)
         }
         assert.deepInclude(server.log, { accepted: 51 * 20, rejected: 0 })
         assert.strictEqual(server.log.tokens.size, 51)
@@ -238,10 +238,10 @@ describe("OAuth2 against oidc-provider", () => {
         const [accessToken = ""] = server.log.tokens
         yield* session.logout
         assert.isFalse(yield* server.isAlive(grantId))
-        const { body, status: answered } = yield* server.refresh(client, current)
-        assert.deepStrictEqual([answered, body.error], [400, "invalid_grant"])
+        const { body, status: responded } = yield* server.refresh(client, current)
+        assert.deepStrictEqual([responded, body.error], [400, "invalid_grant"])
         assert.strictEqual(server.seen.reused, 0)
-        assert.strictEqual(yield* server.judge(accessToken), 401)
+        assert.strictEqual(yield* server.check(accessToken), 401)
         assert.deepStrictEqual(yield* herd(3, api.get("/things")), { SignedOut: 3 })
       })
     }
@@ -251,9 +251,9 @@ describe("OAuth2 against oidc-provider", () => {
       const { api, session } = yield* application(options(server, clients.basic, "client_credentials"))
       assert.strictEqual(yield* status(api.get("/things")), 200)
       const [accessToken = ""] = server.log.tokens
-      assert.strictEqual(yield* server.judge(accessToken), 200)
+      assert.strictEqual(yield* server.check(accessToken), 200)
       yield* session.logout
-      assert.strictEqual(yield* server.judge(accessToken), 401)
+      assert.strictEqual(yield* server.check(accessToken), 401)
     })
 
     byClock("law 14: a grant that the server revoked ends the session, and it is asked once", function* (clock) {

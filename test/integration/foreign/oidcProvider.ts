@@ -115,7 +115,7 @@ const form = (url: string, client: Client, fields: Record<string, string>) => {
 }
 
 /** What the tests read of an answer of a token endpoint. */
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly status: number
   // biome-ignore lint/suspicious/noExplicitAny: answers are inspected field by field
   readonly body: any
@@ -213,7 +213,7 @@ export const make = Effect.fnUntraced(function* (options: { readonly lifetime?: 
   const request = Effect.fnUntraced(function* (client: Client, fields: Record<string, string>) {
     const bare = yield* HttpClient.HttpClient
     const response = yield* Effect.orDie(bare.execute(form(tokenEndpoint, client, fields)))
-    const answer: TokenAnswer = { status: response.status, body: yield* Effect.orDie(response.json) }
+    const answer: TokenResponse = { status: response.status, body: yield* Effect.orDie(response.json) }
     return answer
   })
 
@@ -270,7 +270,7 @@ export const make = Effect.fnUntraced(function* (options: { readonly lifetime?: 
         (grant) => grant !== undefined
       ),
     /** What the API would answer to a token. */
-    judge: (accessToken: string) =>
+    check: (accessToken: string) =>
       Effect.map(
         foreign(() => isGood(accessToken)),
         (good) => (good ? 200 : 401)

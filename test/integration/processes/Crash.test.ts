@@ -51,15 +51,15 @@ const crash = (
   Effect.gen(function* () {
     const location = yield* locations[store]
     const paused = yield* Deferred.make<void>()
-    let answers = 0
+    let responses = 0
     const server: Server.Server = yield* Server.serve({
       reuseWindow: window ? "1 minute" : undefined,
       // The first set is for a second, so that it has to be renewed. What comes of that is good for the rest of the test.
       onResponse: () =>
         Effect.suspend(() => {
-          answers++
-          if (answers === 1) return server.sandbox.setLifetime("1 hour")
-          return answers === 2 && at === "held"
+          responses++
+          if (responses === 1) return server.sandbox.setLifetime("1 hour")
+          return responses === 2 && at === "held"
             ? Effect.zipRight(Deferred.succeed(paused, undefined), Effect.never)
             : Effect.void
         })

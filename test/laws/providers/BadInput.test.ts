@@ -78,24 +78,24 @@ describe.each(entries)("Bad input for each provider: $name", (entry) => {
           const { api, sandbox, session, wire } = yield* application(entry, options)
           yield* session.accessToken
           for (const fault of faults) {
-            const told = JSON.stringify(fault)
+            const reported = JSON.stringify(fault)
             const tokenRequests = wire.tokenRequests()
             if (after > 0) yield* sandbox.faults.inject(endpoint, Faults.Delay({ duration: 0 }), after)
             yield* sandbox.faults.inject(endpoint, fault)
             const caller = yield* Effect.fork(endpoint === "login" ? session.login : session.refresh)
             yield* clock.advance("40 seconds")
             const ended = yield* Fiber.poll(caller)
-            assert.isTrue(Option.isSome(ended), `${told}: hangs`)
+            assert.isTrue(Option.isSome(ended), `${reported}: hangs`)
             const exit = Option.getOrThrow(ended)
             if (Exit.isFailure(exit)) {
-              assert.isTrue(Option.exists(Cause.failureOption(exit.cause), isAuthError), `${told}: ${exit.cause}`)
+              assert.isTrue(Option.exists(Cause.failureOption(exit.cause), isAuthError), `${reported}: ${exit.cause}`)
             } else {
-              assert.isTrue(tolerable === true, `${told}: succeeds`)
+              assert.isTrue(tolerable === true, `${reported}: succeeds`)
             }
             // Longer than any cool-down lasts, and than the token lives.
             yield* clock.advance("61 minutes")
-            assert.strictEqual(yield* statusOf(api.get(entry.list)), 200, told)
-            assert.isAtMost(wire.tokenRequests(), tokenRequests + 3, told)
+            assert.strictEqual(yield* statusOf(api.get(entry.list)), 200, reported)
+            assert.isAtMost(wire.tokenRequests(), tokenRequests + 3, reported)
           }
           assert.strictEqual(yield* tagOf(session.refresh), "success")
           const { complaints, maxConcurrentTokenRequests: maxConcurrentExchanges, reuses } = yield* sandbox.report

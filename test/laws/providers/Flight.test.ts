@@ -46,11 +46,11 @@ describe.each(entries)("the flight, with $name", (entry) => {
     manually(function* () {
       const { sandbox, session, wire } = yield* signedIn(entry)
       const token = yield* session.accessToken
-      const answer = yield* wire.hold(renewing(entry))
+      const paused = yield* wire.hold(renewing(entry))
       const ways = [session.refresh, session.reject(token)]
       const all = yield* Effect.fork(herd(20, Effect.all(ways, { concurrency: 2 })))
-      yield* answer.arrived
-      yield* answer.answer
+      yield* paused.arrived
+      yield* paused.respond
       const got = (yield* Fiber.join(all)).flatMap((one) => Either.getOrThrow(one).map(value))
       assert.deepStrictEqual([...new Set(got)], [value(yield* session.accessToken)])
       assert.strictEqual(wire.tokenRequests(), 2)
@@ -81,16 +81,16 @@ describe.each(entries)("the flight, with $name", (entry) => {
 
   it.scoped(`law 8: ${name}: with every caller gone, the answer is still committed and saved`, () =>
     manually(function* (clock) {
-      const { kept, sandbox, session, wire } = yield* signedIn(entry)
+      const { stored, sandbox, session, wire } = yield* signedIn(entry)
       const old = value(yield* session.accessToken)
       yield* clock.advance("5 minutes")
-      const answer = yield* wire.hold(renewing(entry))
+      const paused = yield* wire.hold(renewing(entry))
       const callers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(session.accessToken))
-      yield* answer.arrived
+      yield* paused.arrived
       yield* Fiber.interruptAll(callers)
-      yield* answer.answer
+      yield* paused.respond
       yield* flush
-      const record = yield* kept
+      const record = yield* stored
       assert.strictEqual(record.generation, 2)
       const saved = Option.flatMap(record.tokens, (tokens) => tokens.accessToken)
       assert.notStrictEqual(value(Option.getOrThrow(saved)), old)
@@ -188,8 +188,8 @@ describe.each(entries)("the flight, with $name", (entry) => {
       const { api, sandbox, session, wire } = yield* application(entry)
       yield* session.accessToken
       yield* sandbox.revokeAccessTokens
-      const answers = yield* herd(30, statusOf(api.get(entry.list)))
-      assert.deepStrictEqual([...new Set(answers.map(Either.getOrNull))], [200])
+      const responses = yield* herd(30, statusOf(api.get(entry.list)))
+      assert.deepStrictEqual([...new Set(responses.map(Either.getOrNull))], [200])
       assert.strictEqual(wire.tokenRequests(), 2)
     })
   )

@@ -106,8 +106,11 @@ describe.each(entries)("HTTP, with $name", (entry) => {
         const old = value(yield* session.accessToken)
         yield* sandbox.faults.inject("api", Faults.Status({ status }))
         const body = { hello: ["there", 1, null] }
-        const answer = yield* HttpClientRequest.post("/echo").pipe(HttpClientRequest.bodyUnsafeJson(body), api.execute)
-        assert.deepStrictEqual(yield* answer.json, body)
+        const response = yield* HttpClientRequest.post("/echo").pipe(
+          HttpClientRequest.bodyUnsafeJson(body),
+          api.execute
+        )
+        assert.deepStrictEqual(yield* response.json, body)
         const [first, second] = wire.sent.filter(({ kind }) => kind === "api")
         assert.include(first?.request.headers[entry.header], old)
         assert.include(second?.request.headers[entry.header], value(yield* session.accessToken))
@@ -162,8 +165,8 @@ describe.each(entries)("HTTP, with $name", (entry) => {
     [rejection, 'Basic realm="elsewhere"', 1],
     ...entry.noRejection.map((status) => [status, undefined, 1] as const)
   ] as const) {
-    const told = tokenRequests === 2 ? "asks for a new token" : "is no rejection"
-    it.scoped(`law 25: ${name}: a ${status} with ${header ?? "no challenge"} ${told}`, () =>
+    const reported = tokenRequests === 2 ? "asks for a new token" : "is no rejection"
+    it.scoped(`law 25: ${name}: a ${status} with ${header ?? "no challenge"} ${reported}`, () =>
       manually(function* () {
         const { api, wire } = yield* application(entry, {}, challenging({ status, header }))
         assert.strictEqual(yield* statusOf(api.get("/challenge")), status)
@@ -226,10 +229,10 @@ describe.each(entries)("HTTP, with $name", (entry) => {
             Effect.tap((exit) => exhibit.showExit(place, exit)),
             Effect.provide(exhibit.layer)
           )
-        const look = Effect.flatMap(api.get(`${entry.list}?size=2`), (answer) =>
+        const look = Effect.flatMap(api.get(`${entry.list}?size=2`), (response) =>
           Effect.zipRight(
-            answer.json,
-            Effect.zip(exhibit.show("answer", answer), exhibit.show("request", answer.request))
+            response.json,
+            Effect.zip(exhibit.show("answer", response), exhibit.show("request", response.request))
           )
         )
         if (fault !== undefined) yield* sandbox.faults.inject("login", fault)

@@ -62,7 +62,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       assert.strictEqual((yield* session.status).token, "none")
       yield* Deferred.succeed(saving, void 0)
       assert.isTrue((yield* Fiber.join(readers)).every(Either.isRight))
-      const record = yield* Records.kept(store, "key")
+      const record = yield* Records.stored(store, "key")
       assert.deepStrictEqual(accessTokenOf(record), Option.some(value(yield* session.accessToken)))
       const { refreshToken } = Option.getOrThrow(record.tokens)
       assert.strictEqual(Option.isSome(refreshToken), entry.refreshes)
@@ -71,7 +71,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
 
   it.scoped(`law 18: ${name}: what cannot be saved is served from memory, and saved once that is possible`, () =>
     manually(function* (clock) {
-      const { kept, sandbox, session, store, wire } = yield* world(entry)
+      const { stored, sandbox, session, store, wire } = yield* world(entry)
       store.state.save = Effect.fail(full)
       const token = value(yield* session.accessToken)
       assert.isFalse((yield* session.status).saved)
@@ -79,7 +79,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       store.state.save = undefined
       yield* clock.advance("1 minute")
       assert.isTrue((yield* session.status).saved)
-      assert.deepStrictEqual(accessTokenOf(yield* kept), Option.some(token))
+      assert.deepStrictEqual(accessTokenOf(yield* stored), Option.some(token))
       assert.strictEqual(wire.tokenRequests(), 1)
       assert.deepStrictEqual(yield* polite(sandbox), manners)
     })
@@ -105,29 +105,29 @@ describe.each(entries)("keeping, with $name", (entry) => {
 
   it.scoped(`law 19: ${name}: what the store keeps of a later generation is taken over, and outlived by a login`, () =>
     manually(function* () {
-      const { kept, session, store, wire } = yield* world(entry)
+      const { stored, session, store, wire } = yield* world(entry)
       const theirs = Token.make({ accessToken: secret("theirs"), lifetime: "1 hour" })
       yield* Records.save(store.inner, "key", { generation: 5, tokens: Option.some(theirs) })
       assert.strictEqual(value(yield* session.accessToken), "theirs")
       assert.strictEqual(wire.sent.length, 0)
       const mine = value(yield* session.login)
-      assert.strictEqual((yield* kept).generation, 6)
-      assert.deepStrictEqual(accessTokenOf(yield* kept), Option.some(mine))
+      assert.strictEqual((yield* stored).generation, 6)
+      assert.deepStrictEqual(accessTokenOf(yield* stored), Option.some(mine))
     })
   )
 
   it.scoped(`law 30: ${name}: after a logout during a token request, the late answer is neither saved nor seen`, () =>
     manually(function* (clock) {
       const w = yield* signedIn(entry)
-      const answer = yield* w.wire.hold(renewing(entry))
+      const paused = yield* w.wire.hold(renewing(entry))
       const waiter = yield* Effect.fork(tagOf(w.session.refresh))
-      yield* answer.arrived
+      yield* paused.arrived
       yield* w.session.logout
       assert.strictEqual(yield* Fiber.join(waiter), "SignedOut")
-      yield* answer.answer
+      yield* paused.respond
       yield* flush
       assert.strictEqual(yield* tagOf(w.session.accessToken), "SignedOut")
-      assert.isTrue(Option.isNone((yield* w.kept).tokens))
+      assert.isTrue(Option.isNone((yield* w.stored).tokens))
       yield* clock.advance("1 hour")
       assert.strictEqual(yield* tagOf(w.session.accessToken), "SignedOut")
       assert.strictEqual(w.wire.tokenRequests(), 2)
@@ -145,10 +145,10 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* late.arrived
       const mine = value(yield* w.session.login)
       assert.strictEqual(value(yield* Fiber.join(waiter)), mine)
-      yield* late.answer
+      yield* late.respond
       yield* flush
       assert.strictEqual(value(yield* w.session.accessToken), mine)
-      assert.deepStrictEqual(accessTokenOf(yield* w.kept), Option.some(mine))
+      assert.deepStrictEqual(accessTokenOf(yield* w.stored), Option.some(mine))
       assert.strictEqual(yield* judged(entry, w, mine), 200)
       assert.strictEqual(w.wire.count("revoke"), entry.revokes ? 1 : 0)
     })
@@ -170,7 +170,7 @@ describe.each(entries)("keeping, with $name", (entry) => {
       const token = value(yield* w.session.accessToken)
       yield* w.session.logout
       assert.strictEqual((yield* w.session.status).state, "signed-out")
-      assert.isTrue(Option.isNone((yield* w.kept).tokens))
+      assert.isTrue(Option.isNone((yield* w.stored).tokens))
       assert.strictEqual((yield* w.sandbox.report).revocations, entry.revokes ? 1 : 0)
       assert.strictEqual(yield* judged(entry, w, token), entry.revokes ? 401 : 200)
       // And with the server out of reach.
@@ -186,16 +186,16 @@ describe.each(entries)("keeping, with $name", (entry) => {
     manually(function* (clock) {
       const scope = yield* Scope.make()
       const options = { shutdownDeadline: "10 seconds", sandbox: { rotation: "single-use" } } as const
-      const { kept, session, wire } = yield* Scope.extend(signedIn(entry, options), scope)
-      const answer = yield* wire.hold(renewing(entry))
+      const { stored, session, wire } = yield* Scope.extend(signedIn(entry, options), scope)
+      const paused = yield* wire.hold(renewing(entry))
       yield* Effect.fork(session.refresh)
-      yield* answer.arrived
+      yield* paused.arrived
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* clock.advance("5 seconds")
       assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
-      yield* answer.answer
+      yield* paused.respond
       yield* Fiber.join(closing)
-      const record = yield* kept
+      const record = yield* stored
       assert.strictEqual(record.generation, 2)
       // What is kept is what is in force: another session goes on from there.
       const { refreshToken } = Option.getOrThrow(record.tokens)
@@ -235,9 +235,11 @@ describe.each(entries)("keeping, with $name", (entry) => {
       yield* flush
       yield* session.logout
       yield* clock.advance("1 second")
-      const told = seen.map(({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`)
+      const reported = seen.map(
+        ({ inFlight, generation, state }) => `${state} ${generation}${inFlight ? " inFlight" : ""}`
+      )
       assert.deepStrictEqual(
-        told.filter((one, i) => one !== told[i - 1]),
+        reported.filter((one, i) => one !== reported[i - 1]),
         ["signed-in 1", "signed-in 1 inFlight", "signed-in 2", "signed-out 3"]
       )
       assert.strictEqual(wire.tokenRequests(), 2)
@@ -255,7 +257,7 @@ describe.each(refreshing)("keeping, with $name", (entry) => {
       yield* late.arrived
       yield* session.adopt(Token.make({ refreshToken: other }))
       const token = value(yield* Fiber.join(waiter))
-      yield* late.answer
+      yield* late.respond
       yield* flush
       assert.strictEqual(value(yield* session.accessToken), token)
       assert.strictEqual(wire.presented().at(-1), value(other))
@@ -269,7 +271,7 @@ describe.each(rotating)("keeping, with $name", (entry) => {
     `laws 18 and 21: ${entry.name}: while nothing can be saved, the token in force is served and no refresh token is sent`,
     () =>
       manually(function* (clock) {
-        const { kept, sandbox, session, store, wire } = yield* signedIn(entry, {
+        const { stored, sandbox, session, store, wire } = yield* signedIn(entry, {
           patience: 0,
           sandbox: { rotation: "single-use" }
         })
@@ -282,7 +284,7 @@ describe.each(rotating)("keeping, with $name", (entry) => {
         store.state.save = undefined
         yield* clock.advance("1 minute")
         assert.notStrictEqual(value(yield* session.refresh), before.token)
-        const { tokens } = yield* kept
+        const { tokens } = yield* stored
         assert.isFalse(
           wire.presented().some((old) => Option.contains(Option.getOrThrow(tokens).refreshToken, secret(old)))
         )

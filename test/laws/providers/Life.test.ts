@@ -13,34 +13,36 @@ const renewing = (entry: Entry) => (entry.refreshes ? "refresh" : "login")
 describe.each(entries)("life, with $name", (entry) => {
   const { name } = entry
 
-  for (const [told, clockOffset] of [
+  for (const [reported, clockOffset] of [
     ["2 hours ahead", 7_200_000],
     ["2 hours behind", -7_200_000]
   ] as const) {
-    it.scoped(`law 4 and 5: ${name}: with the server ${told}, a token is used for its full life, to the second`, () =>
-      manually(function* (clock) {
-        const options = { sandbox: { lifetime: "1 hour", clockOffset }, renewal: "on-use", leeway: 0 } as const
-        const { api, sandbox, wire } = yield* application(entry, options)
-        const latest = () => wire.sent.reduce((at, one) => (one.kind === "api" ? at : one.at), 0)
-        assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
-        for (let life = 1; life <= 2; life++) {
-          const start = latest()
-          yield* clock.advance("3597 seconds")
-          for (let second = 0; second < 5 && wire.tokenRequests() === life; second++) {
-            yield* clock.advance("1 second")
-            assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
+    it.scoped(
+      `law 4 and 5: ${name}: with the server ${reported}, a token is used for its full life, to the second`,
+      () =>
+        manually(function* (clock) {
+          const options = { sandbox: { lifetime: "1 hour", clockOffset }, renewal: "on-use", leeway: 0 } as const
+          const { api, sandbox, wire } = yield* application(entry, options)
+          const latest = () => wire.sent.reduce((at, one) => (one.kind === "api" ? at : one.at), 0)
+          assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
+          for (let life = 1; life <= 2; life++) {
+            const start = latest()
+            yield* clock.advance("3597 seconds")
+            for (let second = 0; second < 5 && wire.tokenRequests() === life; second++) {
+              yield* clock.advance("1 second")
+              assert.strictEqual(yield* statusOf(api.get(entry.list)), 200)
+            }
+            assert.isAtLeast(latest() - start, 3_599_000)
+            assert.isAtMost(latest() - start, 3_601_000)
+            assert.strictEqual(wire.tokenRequests(), life + 1)
           }
-          assert.isAtLeast(latest() - start, 3_599_000)
-          assert.isAtMost(latest() - start, 3_601_000)
-          assert.strictEqual(wire.tokenRequests(), life + 1)
-        }
-        assert.strictEqual((yield* sandbox.report).rejections, 0)
-        assert.deepStrictEqual(yield* polite(sandbox), manners)
-      })
+          assert.strictEqual((yield* sandbox.report).rejections, 0)
+          assert.deepStrictEqual(yield* polite(sandbox), manners)
+        })
     )
 
     it.scoped(
-      `law 29: ${name}: a day of 1-hour tokens, the server ${told}: no rejection, one token request a lifetime`,
+      `law 29: ${name}: a day of 1-hour tokens, the server ${reported}: no rejection, one token request a lifetime`,
       () =>
         manually(function* (clock) {
           const options = { sandbox: { lifetime: "1 hour", clockOffset }, renewal: "background" } as const

@@ -95,15 +95,15 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
 
   it.scoped(`law 14: ${name}: the store is read first, and what another process obtained is adopted`, () =>
     manually(function* (clock) {
-      const { kept, sandbox, session, store, wire } = yield* atExpiry(entry, clock)
-      const { tokens } = yield* kept
+      const { stored, sandbox, session, store, wire } = yield* atExpiry(entry, clock)
+      const { tokens } = yield* stored
       const theirs = { ...Option.getOrThrow(tokens), accessToken: Option.some(secret("theirs")) }
       yield* sandbox.revokeRefreshTokens
-      const answer = yield* wire.hold("refresh")
+      const paused = yield* wire.hold("refresh")
       const caller = yield* Effect.fork(session.accessToken)
-      yield* answer.arrived
+      yield* paused.arrived
       yield* Records.save(store.inner, "key", { generation: 7, tokens: Option.some(theirs) })
-      yield* answer.answer
+      yield* paused.respond
       assert.strictEqual(value(yield* Fiber.join(caller)), "theirs")
       assert.strictEqual((yield* session.status).generation, 7)
       assert.deepStrictEqual([wire.count("refresh"), wire.count("login")], [1, 1])
@@ -118,7 +118,7 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
       assert.deepStrictEqual([wire.count("refresh"), wire.count("login")], [0, 2])
       // Without anything to log in with, its end is the end.
       const other = yield* signedIn(entry, { sandbox: { refreshLifetime: "10 minutes" } })
-      const { tokens } = yield* other.kept
+      const { tokens } = yield* other.stored
       const alone = yield* world(entry, { credentials: "none" })
       yield* alone.session.adopt(Option.getOrThrow(tokens))
       yield* clock.advance("10 minutes")
@@ -212,17 +212,17 @@ describe.each(refreshing)("outcomes, with $name", (entry) => {
       manually(function* () {
         const { extra } = entry
         assert.isDefined(extra)
-        const { kept, sandbox, session } = yield* signedIn(entry)
-        const before = Option.getOrThrow((yield* kept).tokens).extra[extra]
+        const { stored, sandbox, session } = yield* signedIn(entry)
+        const before = Option.getOrThrow((yield* stored).tokens).extra[extra]
         assert.isString(before)
         for (const nothing of [undefined, null]) {
           yield* sandbox.faults.inject("refresh", Faults.Fields({ fields: { [extra]: nothing } }))
           yield* session.refresh
-          assert.strictEqual(Option.getOrThrow((yield* kept).tokens).extra[extra], before)
+          assert.strictEqual(Option.getOrThrow((yield* stored).tokens).extra[extra], before)
         }
         yield* sandbox.faults.inject("refresh", Faults.Fields({ fields: { [extra]: "another" } }))
         yield* session.refresh
-        assert.strictEqual(Option.getOrThrow((yield* kept).tokens).extra[extra], "another")
+        assert.strictEqual(Option.getOrThrow((yield* stored).tokens).extra[extra], "another")
       })
     )
   }

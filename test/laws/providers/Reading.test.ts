@@ -27,12 +27,12 @@ describe.each(entries)("reading, with $name", (entry) => {
       const { sandbox, session, wire } = yield* signedIn(entry)
       const old = value(yield* session.accessToken)
       yield* clock.advance("4 minutes")
-      const answer = yield* wire.hold(entry.refreshes ? "refresh" : "login")
+      const paused = yield* wire.hold(entry.refreshes ? "refresh" : "login")
       const all = yield* herd(100, session.accessToken)
       assert.isTrue(all.every((one) => Either.isRight(one) && value(one.right) === old))
-      yield* answer.arrived
+      yield* paused.arrived
       assert.strictEqual(value(yield* session.accessToken), old)
-      yield* answer.answer
+      yield* paused.respond
       yield* flush
       assert.notStrictEqual(value(yield* session.accessToken), old)
       assert.strictEqual(wire.tokenRequests(), 2)
@@ -45,12 +45,12 @@ describe.each(entries)("reading, with $name", (entry) => {
       const { session, wire } = yield* signedIn(entry)
       const old = value(yield* session.accessToken)
       yield* clock.advance("5 minutes")
-      const answer = yield* wire.hold(entry.refreshes ? "refresh" : "login")
+      const paused = yield* wire.hold(entry.refreshes ? "refresh" : "login")
       const reader = yield* Effect.fork(session.accessToken)
-      yield* answer.arrived
+      yield* paused.arrived
       yield* flush
       assert.isTrue(Option.isNone(yield* Fiber.poll(reader)))
-      yield* answer.answer
+      yield* paused.respond
       assert.notStrictEqual(value(yield* Fiber.join(reader)), old)
     })
   )

@@ -76,7 +76,7 @@ export const wiretap = (client: HttpClient.HttpClient) => {
           hold: (answer) =>
             Effect.zipRight(Deferred.succeed(arrived, void 0), Effect.as(Deferred.await(release), answer))
         })
-        return { arrived: Deferred.await(arrived), answer: Deferred.succeed(release, void 0) }
+        return { arrived: Deferred.await(arrived), respond: Deferred.succeed(release, void 0) }
       })
   }
 }
@@ -121,8 +121,8 @@ export const world = Effect.fnUntraced(function* (entry: Entry, options: Options
   )
   if (watcher !== undefined) yield* watcher.watch(session)
   /** What the store keeps of the tokens. */
-  const kept = Records.kept(store.inner, "key")
-  return { ...opened, wire, store, session, kept, provider }
+  const stored = Records.stored(store.inner, "key")
+  return { ...opened, wire, store, session, stored, provider }
 })
 
 export type World = Effect.Effect.Success<ReturnType<typeof world>>

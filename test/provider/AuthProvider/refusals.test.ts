@@ -58,15 +58,15 @@ describe("AuthProvider.make", () => {
 
     it.effect("law 12: the status is told to the description, which decides", () =>
       Effect.gen(function* () {
-        const told: Array<readonly [string, number]> = []
+        const reported: Array<readonly [string, number]> = []
         const { refresh } = yield* setup(() => Response.json({ error: "wrong" }, { status: 409 }), {
           errorMeaning: ({ error }, status) => {
-            told.push([error, status])
+            reported.push([error, status])
             return status === 409 ? "reused" : undefined
           }
         })
         assert.deepInclude(about(yield* Effect.flip(refresh)), { _tag: "InvalidRefreshToken", reason: "reused" })
-        assert.deepStrictEqual(told, [["wrong", 409]])
+        assert.deepStrictEqual(reported, [["wrong", 409]])
       })
     )
 
@@ -96,11 +96,11 @@ describe("AuthProvider.make", () => {
       "a list": (status) => Response.json([{ error: "wrong" }], { status }),
       tokens: (status) => Response.json({ access: "test-granted", refresh: "test-rotated" }, { status })
     }
-    for (const [name, answer] of Object.entries(undocumented)) {
+    for (const [name, response] of Object.entries(undocumented)) {
       it.effect(`law 12: a refusal of ${name} is malformed, outcome unknown`, () =>
         Effect.gen(function* () {
           for (const status of [400, 401, 403, 404, 418]) {
-            const { login, refresh, revoke } = yield* setup(() => answer(status))
+            const { login, refresh, revoke } = yield* setup(() => response(status))
             const tokenRequests: ReadonlyArray<Effect.Effect<unknown, AuthError.AuthError>> = [login, refresh, revoke]
             for (const tokenRequest of tokenRequests) {
               const error = yield* Effect.flip(tokenRequest)
@@ -121,14 +121,14 @@ describe("AuthProvider.make", () => {
 
     it.effect("what a revocation answers is of no interest, unless it refuses", () =>
       Effect.gen(function* () {
-        for (const answer of [
+        for (const response of [
           () => new Response(null, { status: 204 }),
           () => new Response(""),
           () => new Response("<html>"),
           () => Response.json(null),
           () => Response.json({ access: 7 })
         ]) {
-          const { revoke } = yield* setup(answer)
+          const { revoke } = yield* setup(response)
           assert.isUndefined(yield* revoke)
         }
       })

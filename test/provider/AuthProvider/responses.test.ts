@@ -67,13 +67,13 @@ describe("AuthProvider.make", () => {
 
     it.scoped("law 22: a refresh token that came with a broken access token is the one presented next", () =>
       manually(function* (clock) {
-        const answers = [
+        const responses = [
           { access: "test-1", refresh: "test-first" },
           { access: null, refresh: "test-second" },
           { access: "test-3", refresh: null },
           { access: "test-4" }
         ]
-        const { client, sent } = server(() => Response.json(answers.shift()))
+        const { client, sent } = server(() => Response.json(responses.shift()))
         const { session } = yield* application(client, {}, { patience: 0 })
         assert.strictEqual(value(yield* session.accessToken), "test-1")
         assert.strictEqual((yield* Effect.flip(session.refresh))._tag, "MalformedResponse")
@@ -89,7 +89,7 @@ describe("AuthProvider.make", () => {
 
     it.effect("law 22: extra fields are told, and what is null or missing is not", () =>
       Effect.gen(function* () {
-        const answers: ReadonlyArray<readonly [object, object]> = [
+        const responses: ReadonlyArray<readonly [object, object]> = [
           [
             { account: "a1", plan: 0 },
             { account: "a1", plan: 0 }
@@ -101,7 +101,7 @@ describe("AuthProvider.make", () => {
           [{ account: null, plan: "gold" }, { plan: "gold" }],
           [{}, {}]
         ]
-        for (const [fields, extra] of answers) {
+        for (const [fields, extra] of responses) {
           const { login, refresh } = yield* setup(() => Response.json({ access: "test-granted", ...fields }))
           assert.deepStrictEqual((yield* login).extra, extra)
           const tokens = yield* refresh

@@ -151,8 +151,8 @@ describe("AuthProvider.make", () => {
           const late =
             (delay: Duration.DurationInput): Reply =>
             (one, nth) => {
-              const answer = Effect.suspend(() => Effect.succeed(steps(one, nth) as Response))
-              return path(one) === slow ? Effect.delay(answer, delay) : answer
+              const response = Effect.suspend(() => Effect.succeed(steps(one, nth) as Response))
+              return path(one) === slow ? Effect.delay(response, delay) : response
             }
           const inTime = yield* setup(late("9 seconds"), { verification })
           const first = yield* Effect.fork(inTime.login)

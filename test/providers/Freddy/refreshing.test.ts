@@ -77,13 +77,13 @@ describe("Freddy", () => {
       "law 22: a rotated refresh token is the one used next, whichever its form and however broken the rest",
       () =>
         Effect.gen(function* () {
-          const answers = [
+          const responses = [
             { token: "test-1", refresh_token: "test-second" },
             { access_token: null, refresh_token: "test-third" },
             { token: "test-3", refreshToken: "test-fourth" },
             { token: "test-4" }
           ]
-          const freddy = server({ [refresh]: () => Response.json(answers.shift()) })
+          const freddy = server({ [refresh]: () => Response.json(responses.shift()) })
           const { session } = yield* setup(freddy, { seed, patience: 0 }, "none")
           yield* session.refresh
           assert.strictEqual((yield* Effect.flip(session.refresh))._tag, "MalformedResponse")

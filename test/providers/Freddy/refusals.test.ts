@@ -22,10 +22,10 @@ import {
 describe("Freddy", () => {
   describe("refusals", () => {
     const older = (detail: unknown, status = 401) => Response.json({ detail }, { status })
-    const newer = (message: string, status: number, answered = status) =>
+    const newer = (message: string, status: number, responded = status) =>
       Response.json(
         { success: false, error: { code: "AUTHENTICATION_REQUIRED", message, status, trace_id: "test-trace" } },
-        { status: answered }
+        { status: responded }
       )
     const invalid = { _tag: "InvalidRefreshToken", reason: "invalid" }
     const expired = { _tag: "TokenExpired", token: "refresh" }
@@ -88,10 +88,10 @@ describe("Freddy", () => {
         { _tag: "NetworkFailure", reason: "rate-limited", outcome: "not-spent" }
       ]
     ]
-    for (const [name, answer, login, refresh] of cases) {
+    for (const [name, response, login, refresh] of cases) {
       it.effect(`law 12: ${name}`, () =>
         Effect.gen(function* () {
-          const client = yield* scripted(answer)
+          const client = yield* scripted(response)
           const errors: ReadonlyArray<AuthError> = [
             yield* Effect.flip(client.login),
             yield* Effect.flip(client.mailed),

@@ -97,19 +97,19 @@ describe("Freddy", () => {
 
     it.scoped("the one who finds the code is told the address it was mailed to, if Freddy says which", () =>
       Effect.gen(function* () {
-        const told: Array<unknown> = []
+        const reported: Array<unknown> = []
         for (const email of ["test-user@example.com", null, 7, undefined]) {
           const asks = () => Response.json({ email_key: "test-key", requires_verification: true, email })
           const { session } = yield* setup(server({ [login]: asks }), {
             code: (mailed) =>
               Effect.zipRight(
-                Effect.sync(() => told.push(mailed)),
+                Effect.sync(() => reported.push(mailed)),
                 code()
               )
           })
           yield* session.accessToken
         }
-        assert.deepStrictEqual(told, [
+        assert.deepStrictEqual(reported, [
           { email: "test-user@example.com" },
           { email: undefined },
           { email: undefined },
@@ -118,16 +118,16 @@ describe("Freddy", () => {
       })
     )
 
-    for (const answer of [
+    for (const response of [
       { requires_verification: true },
       { email_key: 7, requires_verification: true },
       { email_key: "test-key", requires_verification: false },
       { email_key: "test-key" },
       null
     ]) {
-      it.scoped(`law 12: a first step of ${JSON.stringify(answer)} is no answer, and asks no one for a code`, () =>
+      it.scoped(`law 12: a first step of ${JSON.stringify(response)} is no answer, and asks no one for a code`, () =>
         Effect.gen(function* () {
-          const freddy = server({ [login]: () => Response.json(answer) })
+          const freddy = server({ [login]: () => Response.json(response) })
           const { session } = yield* setup(freddy, { patience: 0, code: () => Effect.dieMessage("no one asks") })
           assert.strictEqual((yield* Effect.flip(session.accessToken))._tag, "MalformedResponse")
           assert.deepStrictEqual(freddy.sent.map(pathOf), [login])

@@ -7,7 +7,7 @@ import { about, after, byPassword, byRefresh, client, issue, make, presented, se
 
 describe("OAuth2", () => {
   describe("errors", () => {
-    const told = (error: string, status: number) =>
+    const reported = (error: string, status: number) =>
       Response.json({ error, error_description: "test-message", error_uri: "https://as.test/test-uri" }, { status })
     const credentials = { _tag: "InvalidCredentials", reason: "refused" }
     const invalid = { _tag: "InvalidRefreshToken", reason: "invalid" }
@@ -43,7 +43,7 @@ describe("OAuth2", () => {
       for (const status of [400, 401, 403, 200]) {
         it.effect(`law 12: ${code === "" ? "an empty code" : code} with ${status}`, () =>
           Effect.gen(function* () {
-            const as = server({ "/token": () => told(code, status) })
+            const as = server({ "/token": () => reported(code, status) })
             for (const grant of ["client_credentials", "password"] as const) {
               const client = yield* make(as, { grant })
               const errors = [yield* Effect.flip(client.login), yield* Effect.flip(client.refresh)] as const
@@ -66,10 +66,10 @@ describe("OAuth2", () => {
       ["a 400 without a body", () => new Response(null, { status: 400 })],
       ["a redirect", () => new Response(null, { status: 307, headers: { location: "https://test-message.test" } })]
     ]
-    for (const [name, answer] of others) {
+    for (const [name, response] of others) {
       it.effect(`law 12: ${name} is malformed, and passes`, () =>
         Effect.gen(function* () {
-          const { login, refresh } = yield* make(server({ "/token": answer }))
+          const { login, refresh } = yield* make(server({ "/token": response }))
           for (const tokenRequest of [login, refresh]) {
             const error = yield* Effect.flip(tokenRequest)
             assert.deepInclude(about(error), malformed)
@@ -93,7 +93,7 @@ describe("OAuth2", () => {
       ] as const) {
         it.scoped(`law 11: ${code} for ${grant} is permanent: one request in hours`, () =>
           manually(function* (clock) {
-            const as = server({ "/token": () => told(code, 401) })
+            const as = server({ "/token": () => reported(code, 401) })
             const { session } = yield* setup(as, { ...options, renewal: "background" })
             for (let i = 0; i < 20; i++) {
               assert.strictEqual((yield* Effect.flip(session.accessToken))._tag, "Misconfigured")
@@ -107,7 +107,7 @@ describe("OAuth2", () => {
 
     it.scoped("law 12: an unknown code passes: the session asks again after the cool-down", () =>
       manually(function* (clock) {
-        const replies = [told("test-unknown", 400), told("test-unknown", 403)]
+        const replies = [reported("test-unknown", 400), reported("test-unknown", 403)]
         const as = server({ "/token": (sent, nth) => replies.shift() ?? issue(sent, nth) })
         const { session } = yield* setup(as, client)
         assert.strictEqual(value(yield* after(clock, "1 second", session.accessToken)), "test-access-3")
@@ -117,7 +117,7 @@ describe("OAuth2", () => {
     it.scoped("law 14: a refused refresh token is followed by a login where the grant has one", () =>
       Effect.gen(function* () {
         const as = server({
-          "/token": (sent, nth) => (nth === 1 ? told("invalid_grant", 400) : issue(sent, nth))
+          "/token": (sent, nth) => (nth === 1 ? reported("invalid_grant", 400) : issue(sent, nth))
         })
         const { session } = yield* setup(as, { ...client, seed }, "none")
         assert.strictEqual(value(yield* session.accessToken), "test-access-2")
@@ -126,7 +126,7 @@ describe("OAuth2", () => {
     )
 
     for (const [law, name, failed] of [
-      [14, "refused", () => told("invalid_grant", 400)],
+      [14, "refused", () => reported("invalid_grant", 400)],
       [13, "in doubt", () => new Response(null, { status: 500 })]
     ] as const) {
       it.scoped(`law ${law}: a refresh token that is ${name} is not sent after a login that brought no other`, () =>
@@ -143,7 +143,7 @@ describe("OAuth2", () => {
 
     it.scoped("law 14: without one it is InvalidRefreshToken, and no one asks again", () =>
       manually(function* (clock) {
-        const as = server({ "/token": () => told("invalid_grant", 400) })
+        const as = server({ "/token": () => reported("invalid_grant", 400) })
         const { session } = yield* setup(as, { ...byRefresh, seed, renewal: "background" })
         for (let i = 0; i < 20; i++) {
           assert.strictEqual((yield* Effect.flip(session.accessToken))._tag, "InvalidRefreshToken")
@@ -155,7 +155,7 @@ describe("OAuth2", () => {
 
     it.scoped("law 16: a refused password is not sent again at once", () =>
       manually(function* (clock) {
-        const as = server({ "/token": () => told("invalid_grant", 400) })
+        const as = server({ "/token": () => reported("invalid_grant", 400) })
         const { session } = yield* setup(as, byPassword)
         const sent: Array<number> = []
         for (let minute = 0; minute < 20; minute++) {
@@ -247,9 +247,9 @@ describe("OAuth2", () => {
                   : new Response("test-answer")
             })
             const { api } = yield* setup(as, byPassword)
-            const answer = yield* api.get("/orders")
-            assert.strictEqual(answer.status, retried ? 200 : status)
-            assert.strictEqual(yield* answer.text, "test-answer")
+            const response = yield* api.get("/orders")
+            assert.strictEqual(response.status, retried ? 200 : status)
+            assert.strictEqual(yield* response.text, "test-answer")
             assert.deepStrictEqual(presented(as), retried ? ["password", "test-refresh-1"] : ["password"])
             assert.strictEqual(as.at("/v1/orders").length, retried ? 2 : 1)
           })

@@ -195,12 +195,12 @@ describe("OAuth2", () => {
 
     it.scoped("law 22: a rotated refresh token is the one used next, even when its access token was broken", () =>
       manually(function* (clock) {
-        const answers = [
+        const responses = [
           { refresh_token: "test-second" },
           { access_token: null, refresh_token: "test-third" },
           { access_token: "test-b" }
         ]
-        const as = server({ "/token": () => access(answers.shift() ?? {}) })
+        const as = server({ "/token": () => access(responses.shift() ?? {}) })
         const { session } = yield* setup(as, { ...byRefresh, seed, patience: 0 }, "none")
         yield* session.refresh
         assert.strictEqual((yield* Effect.flip(session.refresh))._tag, "MalformedResponse")

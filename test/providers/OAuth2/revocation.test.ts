@@ -73,7 +73,7 @@ describe("OAuth2", () => {
       })
     )
 
-    const answers: ReadonlyArray<readonly [string, () => Reply, logged: boolean]> = [
+    const responses: ReadonlyArray<readonly [string, () => Reply, logged: boolean]> = [
       ["an empty 200", () => new Response(null), false],
       ["a 204", () => new Response(null, { status: 204 }), false],
       ["a 200 of text", () => new Response("ok"), false],
@@ -86,11 +86,11 @@ describe("OAuth2", () => {
       ["a redirect", () => new Response(null, { status: 302, headers: { location: "https://evil.test" } }), true],
       ["nothing, ever", () => Effect.never, true]
     ]
-    for (const [name, answer, logged] of answers) {
+    for (const [name, response, logged] of responses) {
       it.scoped(`law 30: ${name}: the logout succeeds, and is ${logged ? "" : "not "}logged`, () =>
         manually(function* (clock) {
           const exhibit = exhibits(new Secrets())
-          const as = server({ "/revoke": answer })
+          const as = server({ "/revoke": response })
           yield* Effect.gen(function* () {
             const { session } = yield* setup(as, revoking)
             yield* session.accessToken

@@ -79,10 +79,10 @@ describe("TeleTracker", () => {
         { _tag: "NetworkFailure", reason: "interrupted", outcome: "unknown", code: "ECONNRESET" }
       ]
     ]
-    for (const [name, answer, ofLogin, ofRefresh] of cases) {
+    for (const [name, response, ofLogin, ofRefresh] of cases) {
       it.effect(`law 12: ${name}`, () =>
         Effect.gen(function* () {
-          const { login, refresh } = yield* scripted(answer)
+          const { login, refresh } = yield* scripted(response)
           const errors: readonly [AuthError, AuthError] = [yield* Effect.flip(login), yield* Effect.flip(refresh)]
           assert.deepInclude(about(errors[0]), ofLogin)
           assert.deepInclude(about(errors[1]), ofRefresh)
@@ -161,7 +161,7 @@ describe("TeleTracker", () => {
       })
     )
 
-    for (const [name, answer] of Object.entries({
+    for (const [name, response] of Object.entries({
       "a page with 403": () => page(403),
       "a page with 200": () => page(200),
       "429": () => refused(429),
@@ -169,7 +169,7 @@ describe("TeleTracker", () => {
     })) {
       it.scoped(`law 12: ${name} in front of the login passes, and needs no new sign in`, () =>
         manually(function* (clock) {
-          const tele = server({ [login]: (_, nth) => (nth === 1 ? answer() : granted("again")) })
+          const tele = server({ [login]: (_, nth) => (nth === 1 ? response() : granted("again")) })
           const { session } = yield* setup(tele)
           assert.match((yield* Effect.flip(session.accessToken))._tag, /^(MalformedResponse|NetworkFailure)$/)
           yield* clock.advance("1 second")
@@ -192,7 +192,7 @@ describe("TeleTracker", () => {
   })
 
   describe("law 17: a refresh that may still succeed", () => {
-    for (const [name, answer] of Object.entries<() => Reply>({
+    for (const [name, response] of Object.entries<() => Reply>({
       "429": () => refused(429),
       "503": () => page(503),
       "a closed port": () =>
@@ -203,7 +203,7 @@ describe("TeleTracker", () => {
     })) {
       it.scoped(`law 17: ${name} is no reason to log in: the same refresh token is presented until it succeeds`, () =>
         manually(function* (clock) {
-          const tele = server({ [refresh]: (_, nth) => (nth < 5 ? answer() : granted("late")) })
+          const tele = server({ [refresh]: (_, nth) => (nth < 5 ? response() : granted("late")) })
           const { session } = yield* setup(tele)
           yield* session.accessToken
           yield* clock.advance("1 hour")

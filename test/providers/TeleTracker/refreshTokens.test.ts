@@ -23,7 +23,7 @@ import {
 } from "./harness.js"
 
 /** A server that knows what it was last given: a refresh token is accepted once. */
-const strict = (answer: (nth: number) => Reply | "honest" = () => "honest") => {
+const strict = (response: (nth: number) => Reply | "honest" = () => "honest") => {
   let current: unknown
   const spent = (token: unknown) => token !== current
   const give = (name: string) => {
@@ -35,7 +35,7 @@ const strict = (answer: (nth: number) => Reply | "honest" = () => "honest") => {
     [refresh]: ({ body }, nth) => {
       const token = Object(body).refresh_token
       if (current !== undefined && spent(token)) return refused()
-      const reply = answer(nth)
+      const reply = response(nth)
       if (reply === "honest") return give(`refresh-${nth}`)
       // It has acted, whatever becomes of the answer.
       if (!(reply instanceof Response)) current = `test-refresh-lost-${nth}`
@@ -104,7 +104,7 @@ describe("TeleTracker", () => {
       })
     )
 
-    for (const [name, answer] of Object.entries({
+    for (const [name, response] of Object.entries({
       "a lost answer": lost,
       "a page with 200": () => page(200),
       "a page with 401": () => page(401),
@@ -112,7 +112,7 @@ describe("TeleTracker", () => {
     })) {
       it.scoped(`law 13: without, ${name} each time is two presentations, and never a third`, () =>
         manually(function* (clock) {
-          const tele = server({ [refresh]: answer })
+          const tele = server({ [refresh]: response })
           const { session } = yield* setup(tele, { renewal: "background" }, "none")
           yield* session.adopt(adopted)
           yield* clock.advance("56 minutes")
@@ -175,7 +175,7 @@ describe("TeleTracker", () => {
       )
     }
 
-    for (const [law, name, answer] of [
+    for (const [law, name, response] of [
       ["law 14", "refused", () => refused()],
       ["law 13", "in doubt", lost]
     ] as const) {
@@ -183,7 +183,7 @@ describe("TeleTracker", () => {
         manually(function* (clock) {
           const tele = server({
             [login]: (_, nth) => granted(`login-${nth}`, nth === 1 ? {} : { refreshToken: null }),
-            [refresh]: answer
+            [refresh]: response
           })
           const { session } = yield* setup(tele)
           yield* session.accessToken
@@ -256,11 +256,11 @@ describe("TeleTracker", () => {
   it.scoped("law 7: a caller that gives up does not lose the rotated refresh token", () =>
     manually(function* () {
       const sent = yield* Deferred.make<void>()
-      const answer = yield* Deferred.make<void>()
+      const response = yield* Deferred.make<void>()
       const tele = server({
         [refresh]: (_, nth) =>
           Deferred.succeed(sent, void 0).pipe(
-            Effect.zipRight(Deferred.await(answer)),
+            Effect.zipRight(Deferred.await(response)),
             Effect.zipRight(granted(`refresh-${nth}`))
           )
       })
@@ -270,7 +270,7 @@ describe("TeleTracker", () => {
       yield* Deferred.await(sent)
       yield* Fiber.interrupt(caller)
       const other = yield* Effect.fork(session.refresh)
-      yield* Deferred.succeed(answer, void 0)
+      yield* Deferred.succeed(response, void 0)
       assert.strictEqual(value(yield* Fiber.join(other)), "test-access-refresh-1")
       yield* session.refresh
       assert.deepStrictEqual(presented(tele), ["test-refresh-login-1", "test-refresh-refresh-1"])

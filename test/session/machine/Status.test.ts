@@ -275,7 +275,7 @@ describe("the refresh token is", () => {
 
 describe("changes", () => {
   /** What is told while an effect runs, in short. */
-  const told = <A, E>(s: Session.Service, effect: Effect.Effect<A, E>) =>
+  const reported = <A, E>(s: Session.Service, effect: Effect.Effect<A, E>) =>
     Effect.gen(function* () {
       const seen: Array<Status.Status> = []
       const reading = yield* Effect.fork(Stream.runForEach(s.changes, (one) => Effect.sync(() => seen.push(one))))
@@ -290,7 +290,7 @@ describe("changes", () => {
     Effect.gen(function* () {
       const p = provider()
       const s = yield* session(p, { patience: 0 })
-      const seen = yield* told(
+      const seen = yield* reported(
         s,
         Effect.gen(function* () {
           yield* herd(50, s.accessToken)
@@ -335,7 +335,7 @@ describe("changes", () => {
           yield* herd(10, s.status)
         }
       })
-      assert.strictEqual((yield* told(s, passing)).length, 1)
+      assert.strictEqual((yield* reported(s, passing)).length, 1)
     })
   )
 

@@ -93,7 +93,7 @@ const play = (history: ReadonlyArray<Action>, rotation: "none" | "single-use", l
 
   const start = (flight: State.Flight | undefined, before: State.State) => {
     if (flight === undefined) return
-    if (flight.goal === "renew") assert.isUndefined(before.flight, "law 6: at most one flight")
+    if (flight.goal === "obtain") assert.isUndefined(before.flight, "law 6: at most one flight")
     const [command, next] = Flight.advance(rules, state, flight.id, { _tag: "Started" }, now)
     to(next)
     pending.push({ id: flight.id, command })
@@ -108,7 +108,7 @@ const play = (history: ReadonlyArray<Action>, rotation: "none" | "single-use", l
       assert.isBelow(age, lifetime, "a token past its end by the monotonic clock is never served")
     }
     if (decision._tag === "Wait") assert.isTrue(decision.millis > 0 && decision.millis <= 3000)
-    if ("started" in decision) start(decision.started, before)
+    if ("claimed" in decision) start(decision.claimed, before)
   }
 
   const event = (command: State.Command, outcome: Outcome): State.Event => {

@@ -74,9 +74,9 @@ describe("the waiters of a flight", () => {
   it.effect("who cannot be interrupted waits to the end, and is counted that long", () =>
     Effect.gen(function* () {
       const { waiters, waiting } = waitersOf("waiters-uninterruptible")
-      let answer: Option.Option<unknown> = Option.none()
+      let response: Option.Option<unknown> = Option.none()
       const caller = yield* Effect.fork(
-        Effect.uninterruptible(Effect.tap(waiters.awaitToken, (found) => Effect.sync(() => (answer = found))))
+        Effect.uninterruptible(Effect.tap(waiters.awaitToken, (found) => Effect.sync(() => (response = found))))
       )
       yield* flush
       yield* Fiber.interruptFork(caller)
@@ -84,7 +84,7 @@ describe("the waiters of a flight", () => {
       assert.strictEqual(yield* waiting, 1)
       waiters.complete(completed)
       yield* Fiber.await(caller)
-      assert.isTrue(isToken(answer))
+      assert.isTrue(isToken(response))
       assert.strictEqual(yield* waiting, 0)
     })
   )

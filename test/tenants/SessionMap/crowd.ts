@@ -9,10 +9,10 @@ import { flush, make } from "../../support/ManualClock.js"
 class Key extends Data.Class<{ readonly shop: string }> {}
 
 /** What is to go with a tenant: its key, which every place that knows it holds, and what it was made of. */
-const kept = { keys: 0, credentials: 0 }
-const registry = new FinalizationRegistry<keyof typeof kept>((what) => kept[what]--)
-const watched = <A extends object>(what: keyof typeof kept, made: A): A => {
-  kept[what]++
+const stored = { keys: 0, credentials: 0 }
+const registry = new FinalizationRegistry<keyof typeof stored>((what) => stored[what]--)
+const watched = <A extends object>(what: keyof typeof stored, made: A): A => {
+  stored[what]++
   registry.register(made, what)
   return made
 }
@@ -89,13 +89,13 @@ const program = (clock: ReturnType<typeof make>) =>
     yield* once("guest-early", 500)
     yield* once("unknown-early", 500)
     yield* pass
-    const before = { heap: yield* heap, metrics: yield* metrics, ...kept }
+    const before = { heap: yield* heap, metrics: yield* metrics, ...stored }
     yield* once("unknown", 2000)
     yield* once("guest", 10_000)
-    const peak = { heap: yield* heap, ...kept, open: (yield* map.statuses).length }
+    const peak = { heap: yield* heap, ...stored, open: (yield* map.statuses).length }
     yield* once("passing", 1000)
     yield* pass
-    const after = { heap: yield* heap, metrics: yield* metrics, ...kept, open: (yield* map.statuses).length }
+    const after = { heap: yield* heap, metrics: yield* metrics, ...stored, open: (yield* map.statuses).length }
     const close = yield* Effect.fork(Scope.close(scope, Exit.void))
     yield* clock.advance("1 minute")
     yield* Fiber.join(close)

@@ -218,7 +218,7 @@ describe("tenants that come and go", () => {
       yield* flush
       const close = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* flush
-      yield* Effect.forEach(tokenRequests, ({ respond: answer }) => answer)
+      yield* Effect.forEach(tokenRequests, ({ respond: response }) => response)
       for (const caller of callers) assert.include(value(yield* Fiber.join(caller)), "test-access-1")
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(close)
@@ -245,7 +245,7 @@ describe("tenants that come and go", () => {
           Effect.succeed({ provider: made.service, account: "x", credentials: Effect.succeed(user) })
       }).pipe(Effect.provideService(HttpClient.HttpClient, api))
       const client = map.client("x")
-      const text = Effect.flatMap(client.get("y"), (answer) => answer.text)
+      const text = Effect.flatMap(client.get("y"), (response) => response.text)
       assert.strictEqual(yield* text, "a-test-access-1")
       rejected.add("a-test-access-1")
       assert.strictEqual(yield* text, "a-test-access-2")

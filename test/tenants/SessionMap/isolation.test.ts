@@ -31,7 +31,7 @@ describe("many tenants", () => {
         for (const key of ["a", "b"]) {
           assert.strictEqual(value(yield* map.accessToken(key)), `${key}-test-access-1`)
           assert.strictEqual(
-            yield* Effect.flatMap(map.client(key).get("x"), (answer) => answer.text),
+            yield* Effect.flatMap(map.client(key).get("x"), (response) => response.text),
             `${key}-test-access-1`
           )
           yield* map.invalidate(key)

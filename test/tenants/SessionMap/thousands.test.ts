@@ -238,7 +238,7 @@ interface Story {
   /** Whether the store fails now and then. */
   readonly fails: boolean
   /** How long an answer may take, how long a session stays unused, and the time between two steps. */
-  readonly times: { readonly answer: number; readonly idle: number; readonly step: () => number }
+  readonly times: { readonly response: number; readonly idle: number; readonly step: () => number }
   readonly pass: (millis: number) => Effect.Effect<void>
 }
 
@@ -288,14 +288,14 @@ const goAndComeBack = ({ fails, pass, seed, steps, store, times }: Story) =>
       else if (what === 11) {
         if (down) excused += keys.length
         const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* pass(times.answer * 2)
+        yield* pass(times.response * 2)
         yield* Fiber.join(close)
         life = yield* born
       }
       if (roll.next() < 0.3) {
         yield* sandbox.faults.inject(
           "refresh",
-          Faults.Delay({ duration: times.answer, when: roll.one(["before", "after"]) })
+          Faults.Delay({ duration: times.response, when: roll.one(["before", "after"]) })
         )
       }
       yield* pass(times.step())
@@ -304,7 +304,7 @@ const goAndComeBack = ({ fails, pass, seed, steps, store, times }: Story) =>
     yield* pass(times.idle * 4)
     for (const key of keys) yield* read(key, life.map)
     const close = yield* Effect.fork(Scope.close(life.scope, Exit.void))
-    yield* pass(times.answer * 2)
+    yield* pass(times.response * 2)
     yield* Fiber.join(close)
     assert.deepStrictEqual(crossed, [])
     const report = yield* sandbox.report
@@ -320,7 +320,7 @@ describe("tenants that come and go at random", () => {
       for (let seed = 1; seed <= 12; seed++) {
         const store = yield* TokenStore.makeMemory
         const roll = dice(-seed)
-        const times = { answer: 3000, idle: 60_000, step: () => roll.below(4000) }
+        const times = { response: 3000, idle: 60_000, step: () => roll.below(4000) }
         const story = { seed, store, steps: 120, fails: seed > 6, times, pass: clock.advance }
         refreshes += (yield* goAndComeBack(story)).refreshes
       }
@@ -332,7 +332,7 @@ describe("tenants that come and go at random", () => {
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const store = yield* File.make({ directory: `${yield* fs.makeTempDirectoryScoped()}/tokens` })
-      const times = { answer: 20, idle: 40, step: () => 5 }
+      const times = { response: 20, idle: 40, step: () => 5 }
       const story = { seed: 99, store, steps: 120, fails: false, times, pass: (millis: number) => Effect.sleep(millis) }
       assert.isAbove((yield* goAndComeBack(story)).refreshes, 10)
     }).pipe(Effect.provide(NodeContext.layer), quiet)
