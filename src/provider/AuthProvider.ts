@@ -49,7 +49,7 @@ export interface Service {
   readonly redactedHeaders: ReadonlyArray<string>
   /** The rotation of refresh tokens: whether the server replaces one that is used. */
   readonly rotation: Rotation
-  /** The time after its first use in which the server accepts a refresh token again. Default: not at all. */
+  /** The reuse window: for this long after its first use, the server accepts a refresh token again. Default: not at all. */
   readonly reuseWindow?: Duration.Duration | undefined
   /**
    * Returns the token request that logs in, or `none` if these credentials are not enough to log in. The request fails
@@ -59,7 +59,7 @@ export interface Service {
    */
   readonly login: (credentials: Option.Option<UserPassword>) => Option.Option<Effect.Effect<TokenSet, AuthError>>
   /**
-   * The time that a login may take beyond that of any other token request, because it waits for a person. Default: no longer.
+   * The extra time for a login that waits for a person. Default: none.
    */
   readonly extraLoginTime?: Duration.Duration | undefined
   /**

@@ -123,7 +123,7 @@ export interface Protocol<A, AI, F, FI, V = never, VI = never> {
    * safe with any server.
    */
   readonly rotation?: Rotation | undefined
-  /** The time after its first use in which the server accepts a refresh token again. Default: not at all. */
+  /** The reuse window: for this long after its first use, the server accepts a refresh token again. Default: not at all. */
   readonly reuseWindow?: Duration.DurationInput | undefined
   /** Headers of every request, those of the API too. Redacted values are never shown. Default: none. */
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>> | undefined
@@ -177,8 +177,8 @@ export interface Protocol<A, AI, F, FI, V = never, VI = never> {
   /** The schema of an error response. It is tried on every response below 500 except 429 and redirects. */
   readonly errorResponse: Schema.Schema<F, FI>
   /**
-   * Returns the meaning of an error response, or `undefined` if it is not a documented one. A response without a
-   * meaning is read as one with tokens below 400, and is a `MalformedResponse` from 400 on.
+   * Returns the meaning of an error response, or `undefined` if it is not a documented one. Below
+   * 400, a response without a meaning is read as one with tokens; from 400 on, it is a `MalformedResponse`.
    */
   readonly errorMeaning: (error: F, status: number) => ErrorMeaning | undefined
 }

@@ -96,7 +96,7 @@ export interface Options {
   readonly rotation?: Protocol.Rotation | undefined
   /** The lifetime of an access token whose response states none. Default: its end is not known. */
   readonly lifetime?: Duration.DurationInput | undefined
-  /** The time after its first use in which the server accepts a refresh token again. Default: not at all. */
+  /** The reuse window: for this long after its first use, the server accepts a refresh token again. Default: not at all. */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 

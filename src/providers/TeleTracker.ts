@@ -33,7 +33,7 @@ export interface Options {
   /** The address of the API: https, or http on loopback. Default: `https://api.teletracker.net`. */
   readonly baseUrl?: string | URL | undefined
   /**
-   * The time after its first use in which the server accepts a refresh token again. Default: not at all, as documented.
+   * The reuse window: for this long after its first use, the server accepts a refresh token again. Default: not at all, as documented.
    */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }

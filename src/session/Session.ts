@@ -70,7 +70,7 @@ export interface Service<E = never> {
    */
   readonly adopt: (tokens: Token.TokenSet) => Effect.Effect<void, AuthError | E>
   /**
-   * Signs out. Discards the tokens at once, then waits until the store has that and the server has revoked the tokens,
+   * Signs out. Discards the tokens at once, then waits until the store has the logout and the server has revoked the tokens,
    * where the API can. A failure of either is logged; saving is retried in the background.
    *
    * @see https://www.rfc-editor.org/rfc/rfc7009

@@ -97,7 +97,7 @@ export interface Options<in K, out E = never, out R = never, out E2 = never, out
 /**
  * A map of sessions by key. `E` is the failure of `lookup`.
  *
- * Each use of a key without an open session opens one, reading its `status` too, and may fail as `lookup` does. Keys
+ * A key without an open session opens one when it is used, also to read its `status`; that may fail as `lookup` does. Keys
  * are compared as Effect compares values: strings, numbers and `Data` by value, plain objects by identity.
  *
  * @since 0.1.0

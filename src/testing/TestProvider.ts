@@ -49,7 +49,7 @@ export interface Options {
    * refused with `InvalidRefreshToken`. Default: `"none"`.
    */
   readonly rotation?: Rotation | undefined
-  /** The time after its first use in which a single-use refresh token may be used again. Default: none. */
+  /** The reuse window: for this long after its first use, a single-use refresh token may be used again. Default: none. */
   readonly reuseWindow?: Duration.DurationInput | undefined
   /** The duration of each token request. Default: 0. */
   readonly latency?: Duration.DurationInput | undefined

@@ -16,7 +16,7 @@ export const version = ({ current, generation }: State): TokenStore.Version => (
   revision: current?.generation === generation ? current.revision : 0
 })
 
-/** Returns whether nothing is left to save after a save outside of a flight, and the state from then on. */
+/** Applies the result of a save outside of a flight. Returns whether nothing is left to save, and the next state. */
 export const afterSave = (
   state: State,
   tried: TokenStore.Version,

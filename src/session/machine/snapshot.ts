@@ -8,7 +8,7 @@ import type { Status } from "./Status.js"
 import type { Rules, State } from "./state.js"
 import * as Tokens from "./tokens.js"
 
-/** The state of a session as one transition left it, and since when its public state is what it is. */
+/** The state after a transition, and since when the public state has been the same. */
 export interface Snapshot {
   readonly state: State
   readonly since: Since

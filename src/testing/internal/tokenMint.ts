@@ -117,7 +117,7 @@ export interface TokenOptions {
   readonly format?: "jwt" | "opaque" | undefined
   /** Puts the claim `iat`, the time of their issue, into JWTs. Default: true. */
   readonly iat?: boolean | undefined
-  /** The time after its first use in which a single-use refresh token may be used once more. Default: 0. */
+  /** The reuse window: for this long after its first use, a single-use refresh token may be used once more. Default: 0. */
   readonly reuseWindow?: Duration.DurationInput | undefined
 }
 
