@@ -52,6 +52,7 @@ import * as Schema from "effect/Schema"
 import { Misconfigured, StoreFailure } from "../common/AuthError.js"
 import { longest } from "../common/duration.js"
 import { sqlDriverError } from "../common/foreignErrors.js"
+import { provideOnly } from "../common/runtime.js"
 import * as Key from "../store/key.js"
 import { type Service, TokenStore } from "../store/TokenStore.js"
 import * as sqlDialects from "./internal/sqlDialects.js"
@@ -227,11 +228,7 @@ const prepare = Effect.fnUntraced(function* ({ table = "effect_auth_tokens" }: O
  * driver's error, in which databases quote rows and parameters (law 27).
  */
 const isolated = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  statement.pipe(
-    Effect.mapInputContext((_: Context.Context<never>) => Context.empty()),
-    Statement.withTransformerDisabled,
-    Effect.withTracerEnabled(false)
-  )
+  provideOnly(statement, Context.empty()).pipe(Statement.withTransformerDisabled, Effect.withTracerEnabled(false))
 
 /** Returns the row's key: printable, short enough for an index, and different for each session key. */
 const idOf = (key: string): Effect.Effect<string> => {
